@@ -1,0 +1,229 @@
+import { deadline } from "@std/async/deadline";
+import { retry } from "@std/async/retry";
+import { Deadlines } from "./deadlines.ts";
+import { RepositoryError } from "./errors.ts";
+import type {
+  PipelineRunRepository,
+  PipelineRunTransition,
+} from "./repository.ts";
+import type { RegistryWarning } from "./warning.ts";
+
+/** One row on its way to the repository. */
+interface Row {
+  readonly transition: PipelineRunTransition;
+  /** Its place among the rows of its run. */
+  readonly index: number;
+  /** Told whether the row is written, once that will not change any more. */
+  readonly onSettled?: (written: boolean) => void;
+  /** Whether the repository refused it and has not been asked again. */
+  refused: boolean;
+  /** Resolves when the repository has answered. */
+  answered: Promise<void>;
+}
+
+/** The rows of one run that are neither written nor given up, oldest first. */
+export class RunTrail {
+  readonly rows: Row[] = [];
+  /** How many rows the run has had. */
+  length = 0;
+  /** The index of the newest row that is written. */
+  newestWritten = -1;
+  /** Called when no row is on its way any more. */
+  onIdle: (() => void) | undefined;
+
+  /** Whether no row is on its way. */
+  get idle(): boolean {
+    return this.rows.length === 0;
+  }
+}
+
+/** Options of {@linkcode AuditTrail}. */
+export interface AuditTrailOptions {
+  repository: PipelineRunRepository;
+  /** For how long an ending is waited for, in milliseconds. */
+  endingTimeout: number;
+  /** A monotonic clock, in milliseconds. */
+  clock: () => number;
+  warn: (warning: RegistryWarning) => void;
+}
+
+/**
+ * Brings the rows of runs to the repository, in order for each run, and goes on
+ * until each is written or can never be.
+ *
+ * A row is sent at once, not after the one before, since a repository writes in
+ * the order in which it is asked. Only a refusal can disturb that order: a
+ * refused row is sent again together with those that came after it, and given
+ * up when a later one is written already, since the trail must not go back.
+ */
+export class AuditTrail {
+  readonly #repository: PipelineRunRepository;
+  readonly #endings: Deadlines;
+  readonly #warn: (warning: RegistryWarning) => void;
+  /** The trails with a row on its way. */
+  readonly #busy = new Set<RunTrail>();
+  /** Those of them that are sent again. */
+  readonly #refused = new Set<RunTrail>();
+  readonly #closed = new AbortController();
+  #onIdle: (() => void) | undefined;
+
+  constructor(options: AuditTrailOptions) {
+    this.#repository = options.repository;
+    this.#endings = new Deadlines(options.endingTimeout, options.clock);
+    this.#warn = options.warn;
+  }
+
+  /** Sends a row that nobody waits for. */
+  send(
+    trail: RunTrail,
+    transition: PipelineRunTransition,
+    onSettled?: (written: boolean) => void,
+  ): void {
+    const row = {
+      transition,
+      index: trail.length++,
+      onSettled,
+      refused: false,
+      answered: ANSWERED,
+    };
+    trail.rows.push(row);
+    this.#busy.add(trail);
+    if (this.#refused.has(trail)) row.refused = true;
+    else this.#log(trail, row);
+  }
+
+  /**
+   * Sends the row of an ending.
+   *
+   * @returns Whether it was written in time. If not it may be written later.
+   */
+  sendEnding(
+    trail: RunTrail,
+    transition: PipelineRunTransition,
+  ): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const forget = this.#endings.add(() => {
+      const { pipelineRunId: runId } = transition;
+      const message = `Run ${runId} ended before its ending was durable`;
+      this.#warn({ kind: "ending", runId, message });
+      resolve(false);
+    });
+    this.send(trail, transition, (written) => {
+      forget();
+      resolve(written);
+    });
+    return promise;
+  }
+
+  /**
+   * Waits until `endings` have settled and every row is written or given up, for
+   * `timeout` milliseconds at most. After that no ending is waited for and no
+   * row is sent again, and the runs with rows that are not written are told.
+   */
+  async close(
+    timeout: number,
+    endings: Promise<unknown> = Promise.resolve(),
+  ): Promise<void> {
+    const settled = endings.then(() => this.#idle());
+    await deadline(settled, timeout).catch(() => {});
+    this.#closed.abort();
+    this.#endings.expireAll();
+    for (const { rows } of this.#busy) {
+      const { pipelineRunId: runId } = rows[0].transition;
+      const message = `Run ${runId} has rows that were not written at shutdown`;
+      this.#warn({ kind: "row", runId, message });
+    }
+  }
+
+  async #idle(): Promise<void> {
+    if (this.#busy.size === 0) return;
+    await new Promise<void>((resolve) => this.#onIdle = resolve);
+  }
+
+  #log(trail: RunTrail, row: Row): void {
+    row.refused = false;
+    row.answered = this.#write(row.transition).then(
+      () => this.#settle(trail, row, true),
+      (error) => this.#onRefusal(trail, row, error),
+    );
+  }
+
+  // An async function, so that a repository that throws has rejected.
+  async #write(transition: PipelineRunTransition): Promise<void> {
+    await this.#repository.logPipelineRun(transition, { timeout: Infinity });
+  }
+
+  #onRefusal(trail: RunTrail, row: Row, error: unknown): void {
+    if (
+      isFinal(error) || this.#closed.signal.aborted ||
+      row.index < trail.newestWritten
+    ) {
+      this.#tell(row, "was not written", error);
+      return this.#settle(trail, row, false);
+    }
+    row.refused = true;
+    // Told the first time only: it goes on until the row is written.
+    if (this.#refused.has(trail)) return;
+    this.#tell(row, "was not written yet", error);
+    this.#refused.add(trail);
+    this.#retry(trail);
+  }
+
+  #settle(trail: RunTrail, row: Row, written: boolean): void {
+    const { rows } = trail;
+    if (written) trail.newestWritten = Math.max(trail.newestWritten, row.index);
+    rows.splice(rows.indexOf(row), 1);
+    row.onSettled?.(written);
+    if (rows.length > 0) return;
+    this.#busy.delete(trail);
+    trail.onIdle?.();
+    if (this.#busy.size === 0) this.#onIdle?.();
+  }
+
+  #tell({ transition }: Row, what: string, cause?: unknown): void {
+    const { status, pipelineRunId: runId } = transition;
+    const message = `Row ${status} of run ${runId} ${what}`;
+    this.#warn({ kind: "row", runId, message, cause });
+  }
+
+  async #retry(trail: RunTrail): Promise<void> {
+    const { signal } = this.#closed;
+    try {
+      await retry(() => this.#logRefused(trail), {
+        minTimeout: 100,
+        maxTimeout: 5_000,
+        maxAttempts: Number.MAX_SAFE_INTEGER,
+        signal,
+      });
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #logRefused(trail: RunTrail): Promise<void> {
+    await Promise.all(trail.rows.map((row) => row.answered));
+    const refused = trail.rows.filter((row) => row.refused);
+    for (const row of refused) {
+      if (row.index > trail.newestWritten) this.#log(trail, row);
+      else {
+        this.#tell(row, "was not written before a later one");
+        this.#settle(trail, row, false);
+      }
+    }
+    await Promise.all(refused.map((row) => row.answered));
+    if (trail.rows.some((row) => row.refused)) {
+      throw new Error("Rows were refused again");
+    }
+    this.#refused.delete(trail);
+  }
+}
+
+const ANSWERED: Promise<void> = Promise.resolve();
+
+/**
+ * Whether asking again cannot help. Of what is no `RepositoryError` nothing is
+ * known: `fetch` reports a lost connection as a `TypeError`.
+ */
+function isFinal(error: unknown): boolean {
+  return error instanceof RepositoryError && !error.transient;
+}

@@ -1,0 +1,11 @@
+/**
+ * The live state of a run: `Pending` until its work begins, `Running` until it
+ * ends, then `Completed` or `Errored` for good.
+ */
+export type RunPhase =
+  | { name: "Pending" | "Running" | "Completed" }
+  | {
+    name: "Errored";
+    /** What went wrong: the work's error, `"aborted"`, `"aborted: …"` or a time-out. */
+    message: string;
+  };

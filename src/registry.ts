@@ -1,0 +1,407 @@
+import { AuditTrail } from "./audit_trail.ts";
+import { AwaitedRuns } from "./awaited_runs.ts";
+import { errorMessage } from "./error_message.ts";
+import {
+  RegistryShutdownError,
+  RepositoryError,
+  UnknownRunError,
+} from "./errors.ts";
+import type { RunEvent } from "./event.ts";
+import { canonicalUuid, registryPipelineId } from "./ids.ts";
+import { MemoryPipelineRunRepository } from "./memory_repository.ts";
+import {
+  checkDelay,
+  checkSubscribeOptions,
+  type PipelineRunRegistryOptions,
+  type ResolvedOptions,
+  resolveOptions,
+  type SubscribeOptions,
+} from "./options.ts";
+import type { RunPhase } from "./phase.ts";
+import type { PipelineRunRepository } from "./repository.ts";
+import { startSweeping, stopSweeping } from "./retention.ts";
+import {
+  Run,
+  type RunDependencies,
+  type RunHandle,
+  type RunOutcome,
+} from "./run.ts";
+import { RunBroadcast } from "./run_broadcast.ts";
+import type { PipelineWork } from "./run_context.ts";
+import { checkSpec, type RunSpec } from "./run_spec.ts";
+import { RunTable } from "./run_table.ts";
+import type { ScopedRunWatcher } from "./scoped_run_watcher.ts";
+
+/** What a sweep did. */
+export interface SweepReport {
+  /** How many finished runs were forgotten. */
+  evicted: number;
+}
+
+/** How many pipelines' ids are remembered at once. */
+const MAX_PIPELINE_IDS = 1_000;
+
+/**
+ * Registers runs of pipelines, broadcasts their events, aborts them, and keeps
+ * their audit trail in a repository.
+ *
+ * A run belongs to the registry, not to the call that registered it: it goes on
+ * when its caller leaves, and ends in exactly one of `Completed` and `Errored`.
+ *
+ * **Events.** `subscribe()` gives a `ReadableStream` that begins with the oldest
+ * event held, ends with the run's last event, and then closes. A run that ended
+ * is replayed, and a run that nobody registered yet is waited for.
+ *
+ * **Repository failures** never stop a run. They are told to `onWarning`, and
+ * what could not be written is written when it can be.
+ *
+ * **Memory** is bounded by `maxInMemoryRuns`. When full, the run that finished
+ * first makes room. A run whose ending is not written yet is not forgotten.
+ *
+ * @example Usage
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { PipelineRunRegistry } from "@pipeline/run-registry";
+ *
+ * await using registry = new PipelineRunRegistry();
+ * const { runId } = await registry.registerBackground(
+ *   { pipelineName: "count" },
+ *   async function* () {
+ *     yield 1;
+ *     yield 2;
+ *   },
+ * );
+ *
+ * const kinds = [];
+ * for await (const event of registry.subscribe(runId)) kinds.push(event.kind);
+ * assertEquals(kinds, ["Started", "Yield", "Yield", "Completed"]);
+ * ```
+ */
+export class PipelineRunRegistry implements AsyncDisposable {
+  readonly #options: ResolvedOptions;
+  readonly #repository: PipelineRunRepository;
+  readonly #auditTrail: AuditTrail;
+  readonly #runs: RunTable;
+  readonly #awaited: AwaitedRuns;
+  readonly #dependencies: RunDependencies;
+  readonly #pipelineIds = new Map<string, string>();
+  #closed = false;
+  #shutdown: Promise<void> | undefined;
+
+  /**
+   * Makes a registry without runs.
+   *
+   * @param options Its bounds, its repository, whom to warn.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {TypeError} If an option has the wrong shape.
+   */
+  constructor(options: PipelineRunRegistryOptions = {}) {
+    const resolved = resolveOptions(options);
+    const { warn, clock, endingTimeout } = resolved;
+    const repository = options.repository ?? new MemoryPipelineRunRepository();
+    this.#options = resolved;
+    this.#repository = repository;
+    this.#auditTrail = new AuditTrail({
+      repository,
+      endingTimeout,
+      clock,
+      warn,
+    });
+    this.#runs = new RunTable(
+      resolved.maxInMemoryRuns,
+      resolved.finishedRetention,
+      clock,
+    );
+    this.#awaited = new AwaitedRuns(
+      resolved.channelCapacity,
+      resolved.maxAwaitedSubscriptions,
+    );
+    this.#dependencies = {
+      ...resolved,
+      repository,
+      auditTrail: this.#auditTrail,
+      pipelineIdOf: (name) =>
+        this.#pipelineIds.get(name) ?? this.#makePipelineId(name),
+      onFinished: (run) => this.#runs.finish(run),
+    };
+    startSweeping(this, warn);
+  }
+
+  /**
+   * Makes a registry and first ends the runs that a crash left unfinished: each
+   * gets an ERRORED row with the reason `"server_restart_orphan"`.
+   *
+   * @param options As for the constructor.
+   * @returns The registry.
+   * @throws {RepositoryError} If the repository cannot be reached.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {TypeError} If an option has the wrong shape.
+   */
+  static async withOrphanReset(
+    options: PipelineRunRegistryOptions = {},
+  ): Promise<PipelineRunRegistry> {
+    resolveOptions(options);
+    const { repository } = options;
+    if (repository !== undefined) {
+      await asRepositoryError(
+        "Cannot reset orphans",
+        () => repository.resetOrphans("server_restart_orphan"),
+      );
+    }
+    return new PipelineRunRegistry(options);
+  }
+
+  /**
+   * Registers a run and waits for its end. Work that fails is an `Errored`
+   * phase, not a rejection.
+   *
+   * @typeParam P The type of what the work publishes.
+   * @param spec What the run is.
+   * @param work What it does.
+   * @returns How it ended.
+   * @throws {TypeError} If an argument has the wrong shape.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {RunAlreadyActiveError} If the run id is that of a live run.
+   * @throws {RegistryFullError} If there is no room.
+   * @throws {RegistryShutdownError} If the registry was shut down.
+   */
+  async registerInline<P = unknown>(
+    spec: RunSpec,
+    work: PipelineWork<P>,
+  ): Promise<RunOutcome> {
+    return await this.#register(spec, work).outcome;
+  }
+
+  /**
+   * Registers a run and returns when it has begun.
+   *
+   * @typeParam P The type of what the work publishes.
+   * @param spec What the run is.
+   * @param work What it does.
+   * @returns The run's handle. The run can be found by its id before that, as
+   * soon as this was called.
+   * @throws {TypeError} If an argument has the wrong shape.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {RunAlreadyActiveError} If the run id is that of a live run.
+   * @throws {RegistryFullError} If there is no room.
+   * @throws {RegistryShutdownError} If the registry was shut down.
+   */
+  async registerBackground<P = unknown>(
+    spec: RunSpec,
+    work: PipelineWork<P>,
+  ): Promise<RunHandle> {
+    return await this.#register(spec, work).handle();
+  }
+
+  /**
+   * The events of a run, from the oldest one held of its current attempt to the
+   * last. A run that nobody registered yet is waited for.
+   *
+   * A reader who falls more than `channelCapacity` events behind gets one
+   * `Lagged` event that tells how many are gone; then the stream closes, or goes
+   * on with `lag: "skip"`. Cancelling the stream does not touch the run.
+   *
+   * @typeParam P The type of what the work publishes.
+   * @param runId The run's UUID.
+   * @param options Where to begin, when to stop, what to do about lag.
+   * @returns The stream. It closes after the run's last event.
+   * @throws {TypeError} If the run id is no UUID, or an option has the wrong shape.
+   * @throws {RangeError} If `after` is not a non-negative integer.
+   * @throws {RegistryFullError} If too many subscriptions wait for unknown runs.
+   * @throws {RegistryShutdownError} If the run is unknown and the registry was
+   * shut down.
+   */
+  subscribe<P = unknown>(
+    runId: string,
+    options: SubscribeOptions = {},
+  ): ReadableStream<RunEvent<P>> {
+    const id = canonicalUuid(runId, "Cannot subscribe: runId");
+    checkSubscribeOptions(options);
+    const run = this.#runs.get(id);
+    if (run === undefined && this.#closed) {
+      throw new RegistryShutdownError(
+        `Cannot subscribe to run ${id}: it is unknown and the registry was shut down`,
+      );
+    }
+    const events = run === undefined
+      ? this.#awaited.subscribe(id, options)
+      : run.broadcast.subscribe(options);
+    return events as ReadableStream<RunEvent<P>>;
+  }
+
+  /**
+   * The phase of a run of this instance.
+   *
+   * @param runId The run's UUID.
+   * @returns The phase, or `undefined` for a run that is not held.
+   * @throws {TypeError} If the run id is no UUID.
+   */
+  snapshotStatus(runId: string): RunPhase | undefined {
+    return this.#find(runId, "Cannot snapshot status: runId")?.phase;
+  }
+
+  /**
+   * Aborts a run: its signal fires, it gets an ERRORED row and an `Errored`
+   * event. A run that has ended stays as it is.
+   *
+   * @param runId The run's UUID.
+   * @param reason What the signal fires with; it goes into the row and the event
+   * as text.
+   * @returns When the run has ended.
+   * @throws {TypeError} If the run id is no UUID.
+   * @throws {UnknownRunError} If the run is not held.
+   */
+  async abort(runId: string, reason?: unknown): Promise<void> {
+    const id = canonicalUuid(runId, "Cannot abort run: runId");
+    const run = this.#runs.get(id);
+    if (run === undefined) throw new UnknownRunError(id);
+    run.abort(reason, reason === undefined ? undefined : errorMessage(reason));
+    await run.outcome;
+  }
+
+  /**
+   * The payload fields that a run has set.
+   *
+   * @param runId The run's UUID.
+   * @returns Name to value; empty when it set none.
+   * @throws {TypeError} If the run id is no UUID.
+   * @throws {RepositoryError} If the repository fails.
+   */
+  async getPayload(runId: string): Promise<Record<string, unknown>> {
+    const id = canonicalUuid(runId, "Cannot get payload: runId");
+    return await asRepositoryError(
+      `Cannot get payload of run ${id}`,
+      () => this.#repository.getPayload(id),
+      id,
+    );
+  }
+
+  /**
+   * Publishes an `AlreadyCompleted` event: the run's work found nothing to do.
+   * It does not end the run.
+   *
+   * @param runId The run's UUID.
+   * @returns Whether it was published; not for an unknown run or one that ended.
+   * @throws {TypeError} If the run id is no UUID.
+   */
+  publishAlreadyCompleted(runId: string): boolean {
+    const run = this.#find(runId, "Cannot publish: runId");
+    return run?.publishAlreadyCompleted() ?? false;
+  }
+
+  /**
+   * A watcher that reports into a run.
+   *
+   * @param runId The run's UUID.
+   * @returns The watcher, or `undefined` for a run that is not held.
+   * @throws {TypeError} If the run id is no UUID.
+   */
+  watcherFor(runId: string): ScopedRunWatcher | undefined {
+    return this.#find(runId, "Cannot make watcher: runId")?.watcher;
+  }
+
+  /**
+   * Forgets the finished runs whose time is over. It runs by itself every
+   * minute.
+   *
+   * @returns What it did.
+   */
+  // deno-lint-ignore require-await -- sweeping a repository will take time
+  async sweep(): Promise<SweepReport> {
+    return { evicted: this.#runs.expire() };
+  }
+
+  /**
+   * Shuts the registry down: what is live is aborted, every stream closes, and
+   * nothing can be registered any more. Finished runs stay as they are. The
+   * repository is not closed.
+   *
+   * A second call changes nothing and waits for the first.
+   *
+   * @param options `timeout` is for how long endings may take to become durable,
+   * in milliseconds, 5,000 by default. The runs whose endings did not are told
+   * to `onWarning`.
+   * @returns When every run has ended.
+   * @throws {TypeError} If the timeout is no number.
+   * @throws {RangeError} If it is negative or over 2^31 - 1.
+   */
+  async shutdown(options: { timeout?: number } = {}): Promise<void> {
+    const { timeout = 5_000 } = options;
+    checkDelay("Cannot shut down: timeout", timeout);
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#shutdown = this.#shutDown(timeout);
+    }
+    await this.#shutdown;
+  }
+
+  /** Shuts the registry down. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  /** Admits a run and starts it, without a wait in between that others could use. */
+  #register<P>(spec: RunSpec, work: PipelineWork<P>): Run<P> {
+    if (this.#closed) {
+      throw new RegistryShutdownError(
+        "Cannot register run: the registry was shut down",
+      );
+    }
+    const checked = checkSpec(spec);
+    if (typeof work !== "function") {
+      throw new TypeError(
+        `Cannot register run: work must be a function, received ${typeof work}`,
+      );
+    }
+    const { runId } = checked;
+    const former = this.#runs.makeRoom(runId);
+    const broadcast = this.#awaited.take(runId) ?? new RunBroadcast(
+      runId,
+      this.#options.channelCapacity,
+      former?.broadcast.lastSeq,
+    );
+    const run = new Run<P>(
+      checked,
+      broadcast as RunBroadcast<P>,
+      this.#dependencies,
+    );
+    this.#runs.add(run as Run<unknown>);
+    run.start(work);
+    return run;
+  }
+
+  #find(runId: string, name: string): Run<unknown> | undefined {
+    return this.#runs.get(canonicalUuid(runId, name));
+  }
+
+  async #makePipelineId(pipelineName: string): Promise<string> {
+    const id = await registryPipelineId(pipelineName);
+    if (this.#pipelineIds.size >= MAX_PIPELINE_IDS) this.#pipelineIds.clear();
+    this.#pipelineIds.set(pipelineName, id);
+    return id;
+  }
+
+  async #shutDown(timeout: number): Promise<void> {
+    stopSweeping(this);
+    this.#awaited.close();
+    const live = this.#runs.live();
+    for (const run of live) run.abort(new RegistryShutdownError());
+    const outcomes = Promise.all(live.map((run) => run.outcome));
+    await this.#auditTrail.close(timeout, outcomes);
+    await outcomes;
+  }
+}
+
+/** Gives what a repository's method gives, and errors as `RepositoryError`. */
+async function asRepositoryError<T>(
+  message: string,
+  call: () => Promise<T>,
+  runId?: string,
+): Promise<T> {
+  try {
+    return await call();
+  } catch (cause) {
+    if (cause instanceof RepositoryError) throw cause;
+    throw new RepositoryError(message, { cause, runId });
+  }
+}

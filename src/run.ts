@@ -1,0 +1,314 @@
+import type { AuditTrail } from "./audit_trail.ts";
+import { errorMessage } from "./error_message.ts";
+import type { RunPhase } from "./phase.ts";
+import type { PipelineRunRepository } from "./repository.ts";
+import type { RunBroadcast } from "./run_broadcast.ts";
+import type { PipelineWork, RunContext } from "./run_context.ts";
+import { RunRows } from "./run_rows.ts";
+import type { CheckedRunSpec } from "./run_spec.ts";
+import { ScopedRunWatcher } from "./scoped_run_watcher.ts";
+import { storableJson } from "./storable.ts";
+import { Throttle } from "./throttle.ts";
+import type { RegistryWarning } from "./warning.ts";
+import { WorkExecution } from "./work_execution.ts";
+
+/** How a run ended. */
+export interface RunOutcome {
+  /** The run's UUID in canonical spelling. */
+  runId: string;
+  /** `Completed` or `Errored`. */
+  phase: RunPhase;
+  /**
+   * Whether the ending was in the repository when the run ended. If not it may
+   * be written later, or was not to be written at all.
+   */
+  durable: boolean;
+}
+
+/** A run in the background. */
+export interface RunHandle {
+  /** The run's UUID in canonical spelling. */
+  runId: string;
+  /** The UUID of the run's STARTED row. */
+  taskRunId: string;
+  /** Who the run is for. */
+  userId?: string;
+  /** The UUID of the dataset it works on. */
+  datasetId?: string;
+  /** The name of its pipeline. */
+  pipelineName: string;
+  /** When it was registered, by this instance's clock. */
+  startedAt: Date;
+  /** How the run ends. It never rejects. */
+  outcome: Promise<RunOutcome>;
+}
+
+/** What runs need of their registry. */
+export interface RunDependencies {
+  readonly repository: PipelineRunRepository;
+  readonly auditTrail: AuditTrail;
+  readonly yieldThrottle: number;
+  readonly maxPayloadBytes: number;
+  readonly abortWritesErroredRow: boolean;
+  readonly warn: (warning: RegistryWarning) => void;
+  /** The UUID that rows carry for a pipeline's name: at once where it is known. */
+  readonly pipelineIdOf: (pipelineName: string) => string | Promise<string>;
+  /** Told when a run has ended and none of its rows is on its way. */
+  readonly onFinished: (run: Run<unknown>) => void;
+}
+
+/** A way for a run to end. */
+interface Ending {
+  /** What the phase and the last event say; `undefined` is completion. */
+  readonly message?: string;
+  /** What the row says went wrong. */
+  readonly error?: string;
+  readonly writesRow: boolean;
+  /** The reason the signal fires with. */
+  readonly reason?: unknown;
+}
+
+const PENDING: RunPhase = Object.freeze({ name: "Pending" });
+const RUNNING: RunPhase = Object.freeze({ name: "Running" });
+const COMPLETED: RunPhase = Object.freeze({ name: "Completed" });
+
+/**
+ * One attempt of a run.
+ *
+ * It is `Pending` when made, `Running` once its Started event is out, and then
+ * `Completed` or `Errored` for good. Everything that can end it (its work
+ * settles, an abort, the time-out, a shutdown) goes through one method, which
+ * acts the first time only. That claims the ending at once and stops the work.
+ * Then, in this order: the row is written, the phase is set, the last event is
+ * published and the broadcast closed. So who sees the last event can read the
+ * row, and nothing follows that event.
+ */
+export class Run<P> {
+  readonly broadcast: RunBroadcast<P>;
+  readonly #spec: CheckedRunSpec;
+  readonly #dependencies: RunDependencies;
+  readonly #startedAt: Date = new Date();
+  readonly #rows: RunRows;
+  readonly #execution: WorkExecution<P> = new WorkExecution();
+  readonly #outcome: PromiseWithResolvers<RunOutcome> = Promise.withResolvers();
+  readonly #throttle: Throttle<P> | undefined;
+  #phase: RunPhase = PENDING;
+  #begun: Promise<void> | undefined;
+  #initiated = false;
+  #ended = false;
+  #disarm: (() => void) | undefined;
+
+  constructor(
+    spec: CheckedRunSpec,
+    broadcast: RunBroadcast<P>,
+    dependencies: RunDependencies,
+  ) {
+    this.#spec = spec;
+    this.broadcast = broadcast;
+    this.#dependencies = dependencies;
+    this.#rows = new RunRows(spec, dependencies.auditTrail);
+    const { yieldThrottle } = dependencies;
+    if (yieldThrottle > 0) {
+      this.#throttle = new Throttle(
+        yieldThrottle,
+        (payload) => this.#yield(payload),
+      );
+    }
+  }
+
+  /** The run's UUID in canonical spelling. */
+  get id(): string {
+    return this.#spec.runId;
+  }
+
+  get phase(): RunPhase {
+    return this.#phase;
+  }
+
+  /** How the run ends. It never rejects. */
+  get outcome(): Promise<RunOutcome> {
+    return this.#outcome.promise;
+  }
+
+  get watcher(): ScopedRunWatcher {
+    return new ScopedRunWatcher(this.id, {
+      initiate: () => this.#initiated = true,
+      fail: (message) => this.#fail(new Error(message)),
+      setPayload: (key, value) => this.#setPayload(key, value),
+    });
+  }
+
+  /** Begins the run; its work is called in a later microtask. */
+  start(work: PipelineWork<P>): void {
+    this.#begun = this.#begin();
+    this.#arm();
+    this.#execute(work);
+  }
+
+  /** What the caller is given of a run in the background, once it has begun. */
+  async handle(): Promise<RunHandle> {
+    await this.#begun;
+    const { runId, userId, datasetId, pipelineName } = this.#spec;
+    return {
+      runId,
+      taskRunId: this.#rows.startedRowId,
+      userId,
+      datasetId,
+      pipelineName,
+      startedAt: this.#startedAt,
+      outcome: this.outcome,
+    };
+  }
+
+  /**
+   * Ends the run as aborted, unless it has ended.
+   *
+   * @param reason What the signal fires with.
+   * @param told What the last event and the row say of it, if anything.
+   */
+  abort(reason: unknown, told?: string): void {
+    this.#end({
+      message: told === undefined ? "aborted" : `aborted: ${told}`,
+      error: told ?? "abort",
+      writesRow: this.#dependencies.abortWritesErroredRow,
+      reason,
+    });
+  }
+
+  /** Publishes an AlreadyCompleted event behind Started, unless the run has ended. */
+  publishAlreadyCompleted(): boolean {
+    if (this.#ended) return false;
+    const publish = () => {
+      if (!this.#ended) this.broadcast.publish({ kind: "AlreadyCompleted" });
+    };
+    if (this.#phase === PENDING) this.#begun!.then(publish);
+    else publish();
+    return true;
+  }
+
+  async #begin(): Promise<void> {
+    const { pipelineName } = this.#spec;
+    this.#rows.pipelineId = await this.#dependencies.pipelineIdOf(pipelineName);
+    if (this.#initiated) this.#rows.initiated();
+    this.#rows.started();
+    this.#phase = RUNNING;
+    this.broadcast.publish({ kind: "Started" });
+  }
+
+  async #execute(work: PipelineWork<P>): Promise<void> {
+    try {
+      await this.#begun;
+      if (this.#ended) return;
+      await this.#execution.execute(work, this.#context());
+      this.#end({ writesRow: true });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #context(): RunContext<P> {
+    const execution = this.#execution;
+    const watcher = () => this.watcher;
+    return {
+      runId: this.id,
+      get signal() {
+        return execution.signal;
+      },
+      get watcher() {
+        return watcher();
+      },
+      publish: (payload) => this.#publish(payload),
+      setPayload: (key, value) => this.#setPayload(key, value),
+    };
+  }
+
+  #publish(payload: P): void {
+    if (this.#ended) return;
+    if (this.#throttle === undefined) this.#yield(payload);
+    else this.#throttle.push(payload);
+  }
+
+  #yield(payload: P): void {
+    this.broadcast.publish({ kind: "Yield" }, payload);
+  }
+
+  async #setPayload(key: string, value: unknown): Promise<void> {
+    if (typeof key !== "string") {
+      throw new TypeError(
+        `Cannot set payload: key must be a string, received ${typeof key}`,
+      );
+    }
+    const { maxPayloadBytes, repository, warn } = this.#dependencies;
+    const json = storableJson(
+      value,
+      "Cannot set payload: value",
+      maxPayloadBytes,
+    );
+    if (this.#ended) return;
+    try {
+      // Parsed again, so that the repository gets the value as it is now, and
+      // plain.
+      await repository.setPayloadField(this.id, key, JSON.parse(json));
+    } catch (cause) {
+      const message = `Payload field ${key} of run ${this.id} was not written`;
+      warn({ kind: "payload", runId: this.id, message, cause });
+    }
+  }
+
+  #fail(error: unknown): void {
+    const message = errorMessage(error);
+    this.#end({ message, error: message, writesRow: true, reason: error });
+  }
+
+  #end(ending: Ending): void {
+    if (this.#ended) return;
+    this.#throttle?.flush();
+    this.#ended = true;
+    this.#disarm?.();
+    this.#execution.stop(ending.reason);
+    this.#conclude(ending);
+  }
+
+  async #conclude({ message, error, writesRow }: Ending): Promise<void> {
+    // Where it could not begin, this is the ending that says so.
+    if (this.#phase === PENDING) await this.#begun!.catch(() => {});
+    const durable = writesRow && await this.#rows.ended(error);
+    if (message === undefined) {
+      this.#phase = COMPLETED;
+      this.broadcast.publish({ kind: "Completed" });
+    } else {
+      this.#phase = Object.freeze({ name: "Errored", message });
+      this.broadcast.publish({ kind: "Errored", message });
+    }
+    this.broadcast.close();
+    this.#outcome.resolve({ runId: this.id, phase: this.#phase, durable });
+    this.#rows.whenIdle(() =>
+      this.#dependencies.onFinished(this as Run<unknown>)
+    );
+  }
+
+  /** Ends the run on time-out and when the caller's signal fires. */
+  #arm(): void {
+    const { signal, timeout } = this.#spec;
+    if (signal === undefined && timeout === undefined) return;
+    const timer = timeout && setTimeout(() => {
+      const message = `timed out after ${timeout} ms`;
+      const reason = new DOMException(`The run ${message}`, "TimeoutError");
+      this.#end({ message, error: message, writesRow: true, reason });
+    }, timeout);
+    const onAbort = () => this.abort(signal!.reason, linkedReason(signal!));
+    signal?.addEventListener("abort", onAbort);
+    this.#disarm = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    if (signal?.aborted) onAbort();
+  }
+}
+
+/** What a signal says of why it fired; `undefined` when it was given no reason. */
+function linkedReason({ reason }: AbortSignal): string | undefined {
+  return reason instanceof DOMException && reason.name === "AbortError"
+    ? undefined
+    : errorMessage(reason);
+}

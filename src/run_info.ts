@@ -1,0 +1,92 @@
+/** What a row says about its run, in the shape that cognee reads and writes. */
+export interface RunInfo {
+  /**
+   * The ids of the data that the run works on, or `"None"`; cognee in Python may
+   * write other texts.
+   */
+  data?: readonly string[] | string;
+  /** The message of the error that ended the run. */
+  error?: string;
+  /** Why a run that nobody was left to end was ended. */
+  reason?: string;
+}
+
+/**
+ * What rows say of the data a run works on.
+ *
+ * @param dataIds The ids, as hyphenated UUIDs.
+ * @returns The ids, or the string `"None"` when there are none.
+ *
+ * @example Usage
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { dataInfo } from "@pipeline/run-registry";
+ *
+ * assertEquals(dataInfo([]), "None");
+ * ```
+ */
+export function dataInfo(
+  dataIds: readonly string[],
+): readonly string[] | "None" {
+  return dataIds.length === 0 ? "None" : dataIds;
+}
+
+/**
+ * The `run_info` of an INITIATED row.
+ *
+ * @returns An empty object.
+ *
+ * @example Usage
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { runInfoForInitiated } from "@pipeline/run-registry";
+ *
+ * assertEquals(JSON.stringify(runInfoForInitiated()), "{}");
+ * ```
+ */
+export function runInfoForInitiated(): RunInfo {
+  return {};
+}
+
+/**
+ * The `run_info` of a STARTED or COMPLETED row.
+ *
+ * @param dataIds The ids of the data that the run works on.
+ * @returns `{ data }`.
+ *
+ * @example Usage
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { runInfoForRunning } from "@pipeline/run-registry";
+ *
+ * assertEquals(JSON.stringify(runInfoForRunning([])), '{"data":"None"}');
+ * ```
+ */
+export function runInfoForRunning(dataIds: readonly string[]): RunInfo {
+  return { data: dataInfo(dataIds) };
+}
+
+/**
+ * The `run_info` of an ERRORED row.
+ *
+ * @param dataIds The ids of the data that the run works on.
+ * @param error The error's message.
+ * @returns `{ data, error }`, in this order.
+ *
+ * @example Usage
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { runInfoForErrored } from "@pipeline/run-registry";
+ *
+ * assertEquals(
+ *   JSON.stringify(runInfoForErrored([], "boom")),
+ *   '{"data":"None","error":"boom"}',
+ * );
+ * ```
+ */
+export function runInfoForErrored(
+  dataIds: readonly string[],
+  error: string,
+): RunInfo {
+  return { data: dataInfo(dataIds), error };
+}

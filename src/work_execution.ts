@@ -1,0 +1,74 @@
+import type { PipelineWork, RunContext } from "./run_context.ts";
+
+/**
+ * The work of one run while it executes, and the signal that asks it to stop.
+ */
+export class WorkExecution<P> {
+  #controller: AbortController | undefined;
+  #stopped: { reason: unknown } | undefined;
+  #settled = false;
+  #iterator: AsyncIterator<P> | undefined;
+
+  /** The signal, made when it is first asked for: most work never does. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#stopped) this.#controller.abort(this.#stopped.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /**
+   * Executes the work and settles as it does. Of an async iterable every value
+   * is published, until the work is stopped.
+   */
+  async execute(work: PipelineWork<P>, context: RunContext<P>): Promise<void> {
+    try {
+      const result = work(context);
+      if (isAsyncIterable<P>(result)) await this.#publishAll(result, context);
+      else await result;
+    } finally {
+      this.#settled = true;
+      this.#iterator = undefined;
+    }
+  }
+
+  /**
+   * Fires the signal and ends the iteration, unless the work has settled.
+   *
+   * @param reason The signal's reason; `undefined` is an `AbortError`.
+   */
+  stop(reason: unknown): void {
+    if (this.#settled || this.#stopped !== undefined) return;
+    this.#stopped = { reason };
+    this.#controller?.abort(reason);
+    this.#endIteration();
+  }
+
+  /** The run has ended: how the iterator takes it is of no account. */
+  async #endIteration(): Promise<void> {
+    try {
+      await this.#iterator?.return?.();
+    } catch {
+      // As above.
+    }
+  }
+
+  async #publishAll(
+    iterable: AsyncIterable<P>,
+    context: RunContext<P>,
+  ): Promise<void> {
+    const iterator = iterable[Symbol.asyncIterator]();
+    this.#iterator = iterator;
+    while (this.#stopped === undefined) {
+      const { done, value } = await iterator.next();
+      if (done) return;
+      context.publish(value);
+    }
+  }
+}
+
+function isAsyncIterable<P>(value: unknown): value is AsyncIterable<P> {
+  return typeof value === "object" && value !== null &&
+    Symbol.asyncIterator in value;
+}
