@@ -1,0 +1,178 @@
+import { deadline } from "@std/async/deadline";
+import { retry } from "@std/async/retry";
+import { RepositoryError } from "../errors.ts";
+
+/** One thing to write, and who waits for it. */
+interface Entry<T> {
+  readonly item: T;
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  settled: boolean;
+}
+
+/** Options of {@linkcode GroupCommit}. */
+export interface GroupCommitOptions<T> {
+  /**
+   * Writes a group in one statement. It may be called again with the same items
+   * when it failed, or seemed to.
+   */
+  write: (items: readonly T[]) => Promise<void>;
+  /** How many items one group has at most. */
+  maxItems: number;
+  /** How many bytes one group has at most, unless one item alone has more. */
+  maxBytes: number;
+  /** How many bytes may wait, not counting what must not be refused. */
+  maxQueuedBytes: number;
+  /** Told of the first failure after a success. */
+  onTrouble: (error: unknown) => void;
+}
+
+/**
+ * Writes what gathers while the last group is being written as the next group,
+ * one group at a time and in order.
+ *
+ * When nothing is under way, the first item waits for the end of the event
+ * loop's turn: work that ends within the turn has all its items in one group.
+ *
+ * A group that failed for a passing reason is written again until it succeeds.
+ * One that can never succeed is halved until the item at fault stands alone;
+ * only that item is refused.
+ */
+export class GroupCommit<T> {
+  readonly #options: GroupCommitOptions<T>;
+  readonly #queue = new Set<Entry<T>>();
+  readonly #closed = new AbortController();
+  #queuedBytes = 0;
+  #writing = false;
+  #inTrouble = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(options: GroupCommitOptions<T>) {
+    this.#options = options;
+  }
+
+  /**
+   * Adds an item.
+   *
+   * @param bytes Its size.
+   * @param timeout For how long to try, in milliseconds. With `Infinity` it is
+   * not refused for want of room either.
+   * @returns When the item is durable.
+   * @throws {RepositoryError} If it can never be written, or not in time (it may
+   * be written all the same when a group with it was under way), or there is no
+   * room, or the group commit is closed.
+   */
+  async add(item: T, bytes: number, timeout: number): Promise<void> {
+    if (this.#closed.signal.aborted) throw closedError();
+    const { maxQueuedBytes } = this.#options;
+    if (timeout !== Infinity && this.#queuedBytes + bytes > maxQueuedBytes) {
+      throw new RepositoryError(
+        `Too much waits to be written: ${this.#queuedBytes} bytes`,
+      );
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const entry = { item, bytes, resolve, reject, settled: false };
+    this.#queue.add(entry);
+    this.#queuedBytes += bytes;
+    if (!this.#writing) {
+      this.#writing = true;
+      setImmediate(() => this.#writeAll());
+    }
+    if (timeout === Infinity) return await promise;
+    try {
+      await deadline(promise, timeout);
+    } catch (error) {
+      if (entry.settled) throw error;
+      this.#settle(entry, () => {});
+      throw new RepositoryError(`Nothing was written in ${timeout} ms`, {
+        cause: error,
+      });
+    }
+  }
+
+  /**
+   * Takes no more items, and waits until those it has are written, for
+   * `timeout` milliseconds at most. What is not written by then is refused.
+   */
+  async close(timeout: number): Promise<void> {
+    if (this.#writing) {
+      const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
+      await deadline(idle, timeout).catch(() => {});
+    }
+    this.#closed.abort(closedError());
+    for (const entry of this.#queue) {
+      this.#settle(entry, () => entry.reject(closedError()));
+    }
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#queue.size > 0) {
+      const group = this.#nextGroup();
+      try {
+        await retry(() => this.#write(group), {
+          minTimeout: 50,
+          maxTimeout: 1_000,
+          maxAttempts: Number.MAX_SAFE_INTEGER,
+          signal: this.#closed.signal,
+        });
+      } catch (error) {
+        for (const entry of group) {
+          this.#settle(entry, () => entry.reject(error));
+        }
+      }
+    }
+    this.#writing = false;
+    this.#onIdle?.();
+  }
+
+  #nextGroup(): Entry<T>[] {
+    const { maxItems, maxBytes } = this.#options;
+    const group: Entry<T>[] = [];
+    let bytes = 0;
+    for (const entry of this.#queue) {
+      bytes += entry.bytes;
+      if (group.length === maxItems) break;
+      if (group.length > 0 && bytes > maxBytes) break;
+      group.push(entry);
+      this.#queue.delete(entry);
+    }
+    return group;
+  }
+
+  /** Writes what is left of a group; throws only what may pass. */
+  async #write(group: readonly Entry<T>[]): Promise<void> {
+    const entries = group.filter((entry) => !entry.settled);
+    if (entries.length === 0) return;
+    try {
+      await this.#options.write(entries.map((entry) => entry.item));
+    } catch (error) {
+      if (error instanceof RepositoryError && error.transient) {
+        if (!this.#inTrouble) this.#options.onTrouble(error);
+        this.#inTrouble = true;
+        throw error;
+      }
+      if (entries.length === 1) {
+        return this.#settle(entries[0], () => entries[0].reject(error));
+      }
+      const half = entries.length >> 1;
+      await this.#write(entries.slice(0, half));
+      await this.#write(entries.slice(half));
+      return;
+    }
+    this.#inTrouble = false;
+    for (const entry of entries) this.#settle(entry, entry.resolve);
+  }
+
+  #settle(entry: Entry<T>, tell: () => void): void {
+    if (entry.settled) return;
+    entry.settled = true;
+    this.#queue.delete(entry);
+    this.#queuedBytes -= entry.bytes;
+    tell();
+  }
+}
+
+function closedError(): RepositoryError {
+  return new RepositoryError("The repository was closed", { transient: false });
+}

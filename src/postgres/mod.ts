@@ -1,0 +1,22 @@
+/**
+ * A repository of pipeline runs in Postgres.
+ *
+ * @example Usage
+ * ```ts ignore
+ * import { PipelineRunRegistry } from "@pipeline/run-registry";
+ * import { connect } from "@pipeline/run-registry/postgres";
+ *
+ * await using repository = await connect("postgres://localhost/postgres");
+ * await using registry = new PipelineRunRegistry({ repository });
+ * await registry.registerInline({ pipelineName: "ingest" }, () => {});
+ * ```
+ *
+ * @module
+ */
+export type { PostgresClient } from "./client.ts";
+export { connect, type ConnectOptions } from "./connect.ts";
+export {
+  PostgresPipelineRunRepository,
+  type PostgresPipelineRunRepositoryOptions,
+} from "./postgres_repository.ts";
+export { schemaSql } from "./schema.ts";

@@ -1,0 +1,401 @@
+import { retry, RetryError } from "@std/async/retry";
+import { RepositoryError } from "../errors.ts";
+import { canonicalUuid } from "../ids.ts";
+import {
+  type AttributedPipelineRunRow,
+  checkLimit,
+  checkTransition,
+  type LogPipelineRunOptions,
+  type PipelineRunRepository,
+  type PipelineRunRow,
+  type PipelineRunStatus,
+  type PipelineRunTransition,
+} from "../repository.ts";
+import { storableJson, storableText } from "../storable.ts";
+import { contain, type RegistryWarning } from "../warning.ts";
+import type { PostgresClient } from "./client.ts";
+import { GroupCommit } from "./group_commit.ts";
+import { COLUMNS, schemaSql } from "./schema.ts";
+import * as sql from "./sql.ts";
+import { execute } from "./statement.ts";
+
+/** Options of {@linkcode PostgresPipelineRunRepository}. */
+export interface PostgresPipelineRunRepositoryOptions {
+  /**
+   * For how long to wait for the answer to one statement, in milliseconds.
+   *
+   * @default {5_000}
+   */
+  statementTimeout?: number;
+  /**
+   * For how long a write is tried while Postgres cannot be reached, in
+   * milliseconds. The rows of a registry's runs are tried until `close()`.
+   *
+   * @default {10_000}
+   */
+  writeTimeout?: number;
+  /**
+   * How many bytes may wait to be written. Beyond, payload fields and rows that
+   * have a time limit are refused; the rows of a registry's runs are not.
+   *
+   * @default {67_108_864}
+   */
+  maxQueuedBytes?: number;
+  /**
+   * Told when writing begins to fail; it is tried again until it succeeds. What
+   * it throws is ignored.
+   *
+   * @default {console.warn}
+   */
+  onWarning?: (warning: RegistryWarning) => void;
+  /**
+   * Called by `close()` when nothing is being written any more, to close what
+   * was opened for this repository.
+   *
+   * @default {nothing: the client is its owner's to close}
+   */
+  onClose?: () => Promise<void>;
+}
+
+/** Something to write: a row, or a payload field, as JSON. */
+interface Write {
+  readonly json: string;
+  /** What a later write of the same field replaces; `undefined` for a row. */
+  readonly field: string | undefined;
+}
+
+/** How many orphans one statement ends. */
+const ORPHANS_AT_ONCE = 1_000;
+
+/**
+ * A repository in Postgres, in the tables that cognee writes and reads.
+ *
+ * **Writing.** Everything goes through one statement at a time: what gathers
+ * while it is under way goes with the next one. It is repeated until it
+ * succeeds, and repeating it changes nothing, so a lost answer is harmless. A
+ * write whose promise has resolved outlives the death of this process and of
+ * Postgres.
+ *
+ * **Rows** of a run are dated in the order in which they were given, strictly
+ * rising, by the database's clock.
+ *
+ * **Sessions** are not needed: there are no transactions over several
+ * statements, no session locks, no settings.
+ *
+ * @example Usage
+ * ```ts ignore
+ * import postgres from "npm:postgres@3";
+ * import { PipelineRunRegistry } from "@pipeline/run-registry";
+ * import { PostgresPipelineRunRepository } from "@pipeline/run-registry/postgres";
+ *
+ * const client = postgres(Deno.env.get("DATABASE_URL")!);
+ * await using repository = new PostgresPipelineRunRepository(client);
+ * await repository.migrate();
+ * await using registry = new PipelineRunRegistry({ repository });
+ * ```
+ */
+export class PostgresPipelineRunRepository
+  implements PipelineRunRepository, AsyncDisposable {
+  readonly #client: PostgresClient;
+  readonly #statementTimeout: number;
+  readonly #writeTimeout: number;
+  readonly #onClose: (() => Promise<void>) | undefined;
+  readonly #writes: GroupCommit<Write>;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Makes a repository. Nothing is sent to Postgres yet.
+   *
+   * @param client A client such as `npm:postgres` makes. It stays its owner's.
+   * @param options Time limits, bounds, whom to warn.
+   * @throws {RangeError} If a number is not positive.
+   */
+  constructor(
+    client: PostgresClient,
+    options: PostgresPipelineRunRepositoryOptions = {},
+  ) {
+    const {
+      statementTimeout = 5_000,
+      writeTimeout = 10_000,
+      maxQueuedBytes = 64 * 1024 * 1024,
+      onWarning,
+      onClose,
+    } = options;
+    const numbers = { statementTimeout, writeTimeout, maxQueuedBytes };
+    for (const [name, number] of Object.entries(numbers)) {
+      if (!(number > 0)) {
+        throw new RangeError(
+          `Cannot create repository: ${name} must be positive, received ${number}`,
+        );
+      }
+    }
+    const warn = contain(onWarning);
+    this.#client = client;
+    this.#statementTimeout = statementTimeout;
+    this.#writeTimeout = writeTimeout;
+    this.#onClose = onClose;
+    this.#writes = new GroupCommit({
+      write: (writes) => this.#write(writes),
+      maxItems: 1_000,
+      maxBytes: 4 * 1024 * 1024,
+      maxQueuedBytes,
+      onTrouble: (cause) =>
+        warn({
+          kind: "row",
+          message: "Writing to Postgres failed and is tried again",
+          cause,
+        }),
+    });
+  }
+
+  /**
+   * Makes the tables and indexes that are missing, and checks the columns of
+   * those that are there. It may run at any time, again, and from many
+   * instances at once. {@linkcode schemaSql} is what it runs.
+   *
+   * @throws {RepositoryError} If Postgres fails, or a table lacks a column.
+   */
+  async migrate(): Promise<void> {
+    await this.#execute(schemaSql, [], 1);
+    for (const [table, columns] of Object.entries(COLUMNS)) {
+      const found = new Set(await this.#execute(sql.GET_COLUMNS, [table]));
+      const missing = columns.filter((column) => !found.has(column));
+      if (missing.length > 0) {
+        throw new RepositoryError(
+          `Table ${table} lacks the columns ${missing.join(", ")}`,
+          { transient: false },
+        );
+      }
+    }
+  }
+
+  /** Writes one transition; see {@linkcode PipelineRunRepository}. */
+  async logPipelineRun(
+    transition: PipelineRunTransition,
+    options: LogPipelineRunOptions = {},
+  ): Promise<string> {
+    const { timeout = this.#writeTimeout } = options;
+    const row = checkTransition(transition);
+    const json = storableJson({
+      id: row.id,
+      status: row.status,
+      pipeline_run_id: row.pipelineRunId,
+      pipeline_name: row.pipelineName,
+      pipeline_id: row.pipelineId,
+      dataset_id: row.datasetId,
+      run_info: row.runInfo,
+    }, "Cannot log pipeline run: runInfo");
+    await this.#writes.add({ json, field: undefined }, json.length, timeout);
+    return row.id;
+  }
+
+  /** The latest status for each dataset; see {@linkcode PipelineRunRepository}. */
+  async latestStatus(
+    datasetIds: readonly string[],
+    pipelineName: string,
+  ): Promise<Map<string, PipelineRunStatus>> {
+    const ids = datasetIds.map(canonicalDataset);
+    if (ids.length === 0) return new Map();
+    const pairs = await this.#execute(sql.LATEST_STATUS, [
+      `{${ids.join(",")}}`,
+      storableText(pipelineName),
+    ]);
+    return new Map(pairs as [string, PipelineRunStatus][]);
+  }
+
+  /** The newest rows; see {@linkcode PipelineRunRepository}. */
+  async listRecent(
+    datasetId: string | undefined,
+    limit: number,
+  ): Promise<PipelineRunRow[]> {
+    return await this.#list(
+      sql.LIST_RECENT,
+      sql.LIST_RECENT_OF_DATASET,
+      datasetId,
+      limit,
+    );
+  }
+
+  /**
+   * The newest rows with the names and owners of their datasets, where there is
+   * a table `datasets`; see {@linkcode PipelineRunRepository}.
+   */
+  async listRecentWithAttribution(
+    datasetId: string | undefined,
+    limit: number,
+  ): Promise<AttributedPipelineRunRow[]> {
+    checkLimit(limit);
+    const [hasDatasets] = await this.#execute(sql.HAS_DATASETS, []);
+    if (!hasDatasets) return await this.listRecent(datasetId, limit);
+    return await this.#list(
+      sql.LIST_RECENT_WITH_ATTRIBUTION,
+      sql.LIST_RECENT_OF_DATASET_WITH_ATTRIBUTION,
+      datasetId,
+      limit,
+    );
+  }
+
+  /** Ends what was left unfinished; see {@linkcode PipelineRunRepository}. */
+  async resetOrphans(reason: string): Promise<number> {
+    const text = storableText(reason);
+    let reset = 0;
+    while (true) {
+      const [count] = await this.#execute(sql.RESET_ORPHANS, [
+        text,
+        String(ORPHANS_AT_ONCE),
+      ]);
+      reset += count as number;
+      if (count as number < ORPHANS_AT_ONCE) return reset;
+    }
+  }
+
+  /** Sets one payload field; see {@linkcode PipelineRunRepository}. */
+  async setPayloadField(
+    runId: string,
+    key: string,
+    value: unknown,
+  ): Promise<void> {
+    const id = canonicalUuid(runId, "Cannot set payload field: runId");
+    const name = JSON.stringify(storableText(key));
+    const text = storableJson(value, "Cannot set payload field: value");
+    const json = `{"pipeline_run_id":"${id}","key":${name},"value":${text}}`;
+    await this.#writes.add(
+      { json, field: `${id}${name}` },
+      json.length,
+      this.#writeTimeout,
+    );
+  }
+
+  /** The payload fields of a run; see {@linkcode PipelineRunRepository}. */
+  async getPayload(runId: string): Promise<Record<string, unknown>> {
+    const id = canonicalUuid(runId, "Cannot get payload: runId");
+    const pairs = await this.#execute(sql.GET_PAYLOAD, [id]);
+    return Object.fromEntries(pairs as [string, unknown][]);
+  }
+
+  /** The newest row of a run; see {@linkcode PipelineRunRepository}. */
+  async getPipelineRun(runId: string): Promise<PipelineRunRow | undefined> {
+    const id = canonicalUuid(runId, "Cannot get pipeline run: runId");
+    const [row] = await this.#execute(sql.GET_PIPELINE_RUN, [id]);
+    return row === undefined ? undefined : toRow(row);
+  }
+
+  /** The newest row of a pipeline on a dataset; see {@linkcode PipelineRunRepository}. */
+  async getPipelineRunByDataset(
+    datasetId: string,
+    pipelineName: string,
+  ): Promise<PipelineRunRow | undefined> {
+    const [row] = await this.#execute(sql.GET_PIPELINE_RUN_BY_DATASET, [
+      canonicalDataset(datasetId),
+      storableText(pipelineName),
+    ]);
+    return row === undefined ? undefined : toRow(row);
+  }
+
+  /** The newest row of each pipeline on a dataset; see {@linkcode PipelineRunRepository}. */
+  async getPipelineRunsByDataset(datasetId: string): Promise<PipelineRunRow[]> {
+    const rows = await this.#execute(sql.GET_PIPELINE_RUNS_BY_DATASET, [
+      canonicalDataset(datasetId),
+    ]);
+    return rows.map(toRow);
+  }
+
+  /**
+   * Writes what waits to be written and closes the repository; later calls that
+   * write reject. The client is left to its owner, unless `onClose` says
+   * otherwise.
+   *
+   * @param options `timeout` is for how long writing may take, in milliseconds,
+   * 5,000 by default. What is not written by then is refused.
+   */
+  async close(options: { timeout?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeout ?? 5_000);
+    await this.#closing;
+  }
+
+  /** Closes the repository. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(timeout: number): Promise<void> {
+    await this.#writes.close(timeout);
+    await this.#onClose?.();
+  }
+
+  async #list(
+    ofAll: string,
+    ofDataset: string,
+    datasetId: string | undefined,
+    limit: number,
+  ): Promise<PipelineRunRow[]> {
+    const most = String(checkLimit(limit));
+    const rows = datasetId === undefined
+      ? await this.#execute(ofAll, [most])
+      : await this.#execute(ofDataset, [most, canonicalDataset(datasetId)]);
+    return rows.map(toRow);
+  }
+
+  async #write(writes: readonly Write[]): Promise<void> {
+    const rows: string[] = [];
+    const fields = new Map<string, string>();
+    for (const { json, field } of writes) {
+      if (field === undefined) rows.push(json);
+      else fields.set(field, json);
+    }
+    const token = crypto.randomUUID();
+    const [answer] = await execute(
+      this.#client,
+      fields.size === 0 ? sql.WRITE_ROWS : sql.WRITE_ROWS_AND_FIELDS,
+      fields.size === 0
+        ? [toArray(rows), token]
+        : [toArray(rows), toArray(fields.values()), token],
+      this.#statementTimeout,
+    );
+    // A client confused by somebody else's bad parameter gives the answers of
+    // other statements: nothing is known of this one then.
+    if (answer !== token) {
+      throw new RepositoryError("The answer is not that of the statement");
+    }
+  }
+
+  /** Executes what is safe to repeat, again where the connection was lost. */
+  async #execute(
+    query: string,
+    parameters: string[],
+    maxAttempts = 6,
+  ): Promise<unknown[]> {
+    try {
+      return await retry(
+        () => execute(this.#client, query, parameters, this.#statementTimeout),
+        { maxAttempts, minTimeout: 50, isRetriable: isWorthRepeating },
+      );
+    } catch (error) {
+      throw error instanceof RetryError ? error.cause : error;
+    }
+  }
+}
+
+/** What took its full time once is not given it again: somebody waits. */
+function isWorthRepeating(error: unknown): boolean {
+  return error instanceof RepositoryError && error.transient &&
+    !(error.cause instanceof DOMException);
+}
+
+function toArray(items: Iterable<string>): string {
+  return `[${[...items].join(",")}]`;
+}
+
+/** A row as Postgres gives it: absent values are null, the date is a string. */
+function toRow(json: unknown): AttributedPipelineRunRow {
+  const present = Object.entries(json as Record<string, unknown>)
+    .filter(([_, value]) => value !== null);
+  const row = Object.fromEntries(present) as unknown as
+    & AttributedPipelineRunRow
+    & { createdAt: string };
+  return { ...row, createdAt: new Date(row.createdAt) };
+}
+
+function canonicalDataset(datasetId: string): string {
+  return canonicalUuid(datasetId, "Cannot read pipeline runs: datasetId");
+}
