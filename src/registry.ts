@@ -131,6 +131,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * Makes a registry and first ends the runs that a crash left unfinished: each
    * gets an ERRORED row with the reason `"server_restart_orphan"`.
    *
+   * Every unfinished run in the repository counts, also one that another process
+   * is at: use it where one process writes.
+   *
    * @param options As for the constructor.
    * @returns The registry.
    * @throws {RepositoryError} If the repository cannot be reached.

@@ -87,11 +87,14 @@ export async function connect(
   options: ConnectOptions = {},
 ): Promise<PostgresPipelineRunRepository> {
   const { max = 4, prepare = false, migrate = true, ...rest } = options;
-  const target = withoutForeignParameters(url ?? Deno.env.get("DATABASE_URL"));
+  const given = url ?? Deno.env.get("DATABASE_URL");
+  const target = given && withoutForeignParameters(given).href;
   const settings = {
     max,
     prepare,
     connect_timeout: 5,
+    // By default it grows to 20 s, in which no statement gets an answer.
+    backoff: () => 0.25,
     fetch_types: false,
     onnotice: () => {},
   };
@@ -111,9 +114,9 @@ export async function connect(
   }
 }
 
-function withoutForeignParameters(url: string | undefined): string | undefined {
-  if (url === undefined) return undefined;
+/** A URL of Postgres without what only its provider understands. */
+export function withoutForeignParameters(url: string): URL {
   const target = new URL(url);
   for (const name of FOREIGN_PARAMETERS) target.searchParams.delete(name);
-  return target.href;
+  return target;
 }

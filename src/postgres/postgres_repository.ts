@@ -82,13 +82,17 @@ const ORPHANS_AT_ONCE = 1_000;
  * **Sessions** are not needed: there are no transactions over several
  * statements, no session locks, no settings.
  *
+ * `connect()` makes one with a client of its own, which leaves connections that
+ * do not answer. A client of yours should too: postgres.js waits up to 20 s
+ * before it connects again, unless its `backoff` says otherwise.
+ *
  * @example Usage
  * ```ts ignore
  * import postgres from "npm:postgres@3";
  * import { PipelineRunRegistry } from "@pipeline/run-registry";
  * import { PostgresPipelineRunRepository } from "@pipeline/run-registry/postgres";
  *
- * const client = postgres(Deno.env.get("DATABASE_URL")!);
+ * const client = postgres(Deno.env.get("DATABASE_URL")!, { backoff: () => 0.5 });
  * await using repository = new PostgresPipelineRunRepository(client);
  * await repository.migrate();
  * await using registry = new PipelineRunRegistry({ repository });

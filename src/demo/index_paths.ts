@@ -1,0 +1,92 @@
+import { PipelineRunRegistry, type RegistryWarning } from "../../mod.ts";
+import { errorMessage } from "../error_message.ts";
+import { PostgresPipelineRunRepository } from "../postgres/mod.ts";
+import { auditTable } from "./audit_table.ts";
+import type { Database } from "./database.ts";
+import { indexFiles } from "./index_pipeline.ts";
+import { LiveLines } from "./live_lines.ts";
+import { showProgress } from "./progress.ts";
+import { TermCounts } from "./term_counts.ts";
+import { termTable } from "./term_table.ts";
+import { printable, type Terminal } from "./terminal.ts";
+
+const TOP_TERMS = 10;
+const AUDIT_ROWS = 20;
+
+/** Options of {@linkcode indexPaths}. */
+export interface IndexPathsOptions {
+  /** What to index: one run for each. */
+  readonly paths: readonly string[];
+  /** What standard output is. */
+  readonly terminal: Terminal;
+  /** Aborts the runs when it fires. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Indexes paths and tells about it: how far the runs are, why some of them
+ * failed, the audit trail, and the terms found most often.
+ *
+ * @param database Where everything is stored.
+ * @param options What to index.
+ * @returns Whether all runs completed.
+ * @throws {Error} If the database fails.
+ */
+export async function indexPaths(
+  database: Database,
+  options: IndexPathsOptions,
+): Promise<boolean> {
+  const { sql } = database;
+  const { paths, terminal, signal } = options;
+  const lines = new LiveLines(terminal, paths.length);
+  const onWarning = ({ message, cause }: RegistryWarning) => {
+    const why = cause === undefined ? "" : `: ${errorMessage(cause)}`;
+    lines.warn(`Warning: ${message}${why}`);
+  };
+
+  await using repository = new PostgresPipelineRunRepository(sql, {
+    onWarning,
+  });
+  await repository.migrate();
+  const store = new TermCounts(sql);
+  await store.migrate();
+  const settings = {
+    repository,
+    yieldThrottle: 100,
+    endingTimeout: 2_000,
+    onWarning,
+  };
+  // What seems an orphan in a shared database may be another process's live run.
+  await using registry = database.exclusive
+    ? await PipelineRunRegistry.withOrphanReset(settings)
+    : new PipelineRunRegistry(settings);
+
+  const runs = await Promise.all(paths.map(async (path) => {
+    const run = await registry.registerBackground(
+      { pipelineName: "index_files", signal },
+      indexFiles(path, store),
+    );
+    return { path, run };
+  }));
+  await showProgress(registry, runs, lines);
+
+  const completed: string[] = [];
+  for (const { run } of runs) {
+    const { runId, phase } = await run.outcome;
+    if (phase.name === "Errored") {
+      console.error(
+        `Run ${runId.slice(0, 8)} failed: ${printable(phase.message)}`,
+      );
+    } else completed.push(runId);
+  }
+  const audit = await auditTable(repository, {
+    limit: Math.max(AUDIT_ROWS, 2 * runs.length),
+    width: lines.width,
+  });
+  console.log(`\nAudit trail\n${audit.join("\n")}`);
+  if (completed.length > 0) {
+    const terms = termTable(await store.top(completed, TOP_TERMS));
+    console.log(`\nTop terms\n${terms.join("\n")}`);
+  }
+  return completed.length === runs.length;
+}

@@ -1,0 +1,122 @@
+import { basename, relative } from "node:path";
+import type { PipelineWork } from "../../mod.ts";
+import { errorMessage } from "../error_message.ts";
+import { findFiles } from "./find_files.ts";
+import { TermCounter } from "./term_counter.ts";
+import type { TermCounts } from "./term_counts.ts";
+import { NotTextError, readText } from "./text_file.ts";
+
+/** How far the indexing of a path is. */
+export interface IndexProgress {
+  /** The file that is being read, within the path; empty before the first. */
+  readonly file: string;
+  /** How many files were found so far. */
+  readonly files: number;
+  /** How many of them are done, indexed or skipped. */
+  readonly done: number;
+  /** How many of those were skipped: they are no text, or cannot be read. */
+  readonly skipped: number;
+  /** How many terms were counted. */
+  readonly terms: number;
+}
+
+/**
+ * The work of one run: reads the text files of a path in chunks, counts their
+ * terms, and stores the counts of each file.
+ *
+ * It publishes its progress, and sets the payload fields `path`, `files`,
+ * `terms` and `skipped`. In a folder, files that are no text or cannot be read
+ * are skipped; it fails when nothing is left.
+ *
+ * @param path A file or a folder.
+ * @param store Where the counts go.
+ * @returns The work, for a registry.
+ */
+export function indexFiles(
+  path: string,
+  store: TermCounts,
+): PipelineWork<IndexProgress> {
+  return async function* (
+    { runId, signal, setPayload },
+  ): AsyncGenerator<IndexProgress> {
+    await setPayload("path", path);
+    const { isDirectory, isFile } = await readable(path, Deno.stat(path));
+    if (!isDirectory && !isFile) {
+      throw new Error(`${path} is neither a file nor a folder`);
+    }
+
+    const files: string[] = [];
+    const progress = { file: "", files: 0, done: 0, skipped: 0, terms: 0 };
+    if (isFile) files.push(path);
+    else {
+      const found = findFiles(path);
+      while (true) {
+        signal.throwIfAborted();
+        const { done, value } = await readable(path, found.next());
+        if (done) break;
+        files.push(...value);
+        yield { ...progress, files: files.length };
+      }
+    }
+    progress.files = files.length;
+
+    for (const file of files) {
+      progress.file = isFile ? basename(path) : relative(path, file);
+      const counter = new TermCounter();
+      const before = progress.terms;
+      try {
+        for await (const text of readText(file)) {
+          signal.throwIfAborted();
+          counter.add(text);
+          yield { ...progress, terms: before + counter.total };
+        }
+        counter.end();
+      } catch (error) {
+        signal.throwIfAborted();
+        if (isFile) throw unreadable(path, error);
+        progress.skipped++;
+        progress.done++;
+        continue;
+      }
+      await store.add(runId, progress.file, counter.counts, signal);
+      progress.terms += counter.total;
+      progress.done++;
+      yield { ...progress };
+    }
+
+    yield { ...progress };
+    const { skipped, terms } = progress;
+    await Promise.all([
+      setPayload("files", files.length - skipped),
+      setPayload("terms", terms),
+      setPayload("skipped", skipped),
+    ]);
+    if (skipped === files.length) {
+      throw new Error(`no text files in ${path}`);
+    }
+  };
+}
+
+async function readable<T>(path: string, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, cause: unknown): Error {
+  return new Error(whyUnreadable(path, cause), { cause });
+}
+
+function whyUnreadable(path: string, error: unknown): string {
+  if (error instanceof NotTextError) return error.message;
+  if (error instanceof Deno.errors.NotFound) return `${path} does not exist`;
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return `${path} may not be read by this user`;
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    return `${path} may not be read without --allow-read`;
+  }
+  return `${path} cannot be read: ${errorMessage(error)}`;
+}

@@ -1,0 +1,72 @@
+/**
+ * A demo: indexes the terms of text files, one pipeline run for each path, with
+ * the audit trail in a Postgres that runs in the process.
+ *
+ * In a checkout run `deno task demo --help`, elsewhere
+ *
+ * ```sh
+ * deno run -A jsr:@pipeline/run-registry/demo --help
+ * ```
+ *
+ * @module
+ */
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { errorMessage } from "../error_message.ts";
+import { parseArguments, USAGE, UsageError } from "./arguments.ts";
+import { indexPaths } from "./index_paths.ts";
+import { Interruption } from "./interruption.ts";
+import { openDatabase } from "./open_database.ts";
+import { standardOutput } from "./terminal.ts";
+
+/**
+ * Runs the demo.
+ *
+ * @param args The arguments behind the script.
+ * @returns The exit status.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  using listening = new DisposableStack();
+  let interruption: Interruption | undefined;
+  try {
+    const { help, paths, data, databaseUrl } = parseArguments(args);
+    if (help) {
+      console.log(USAGE);
+      return 0;
+    }
+    const folder = data ?? join(tmpdir(), "run-registry-demo");
+    await using database = await openDatabase(
+      databaseUrl === undefined ? { folder } : { url: databaseUrl },
+    );
+    console.log(`Database: ${database.name}`);
+    // Not before: making a database would keep signals waiting for seconds, and
+    // leaves nothing to be ended in order.
+    interruption = listening.use(new Interruption());
+    const completed = await indexPaths(database, {
+      paths: paths.length > 0 ? paths : [defaultPath()],
+      terminal: standardOutput(),
+      signal: interruption.signal,
+    });
+    return interruption.exitCode ?? (completed ? 0 : 1);
+  } catch (error) {
+    // Of several errors the first one tells why; the others come from closing.
+    let first = error;
+    while (first instanceof SuppressedError) first = first.suppressed;
+    console.error(errorMessage(first));
+    if (error instanceof UsageError) {
+      console.error("Try --help");
+      return 2;
+    }
+    return interruption?.exitCode ?? 1;
+  }
+}
+
+/** This repository, or the current folder when the demo is not run from one. */
+function defaultPath(): string {
+  const folder = import.meta.dirname;
+  return folder === undefined
+    ? "."
+    : relative(Deno.cwd(), join(folder, "../..")) || ".";
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
