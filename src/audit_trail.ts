@@ -127,7 +127,7 @@ export class AuditTrail {
     const settled = endings.then(() => this.#idle());
     await deadline(settled, timeout).catch(() => {});
     this.#closed.abort();
-    this.#endings.expireAll();
+    this.#endings.close();
     for (const { rows } of this.#busy) {
       const { pipelineRunId: runId } = rows[0].transition;
       const message = `Run ${runId} has rows that were not written at shutdown`;

@@ -84,8 +84,8 @@ class BranchSource<T> implements UnderlyingDefaultSource<T> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.cursor.release();
     this.#controller.close();
+    this.cursor.release();
   }
 
   /** Errors the stream; who waits learns of it at once. */
@@ -137,7 +137,9 @@ class BranchReader<T> extends ReadableStreamDefaultReader<T> {
       cursor.ready && this.#waiting.length === 0 && !this.#streamHoldsChunk &&
       !this.#released
     ) {
-      return Promise.resolve({ done: false, value: cursor.read() });
+      const value = cursor.read();
+      if (cursor.over) this.#source.close();
+      return Promise.resolve({ done: false, value });
     }
     return this.#readSlowly();
   }
@@ -152,15 +154,18 @@ class BranchReader<T> extends ReadableStreamDefaultReader<T> {
     super.releaseLock();
   }
 
-  /** Called by the cursor while reads wait. */
+  /**
+   * Called by the cursor while reads wait. Taking may call the caller back, who
+   * may release this reader.
+   */
   wake(): void {
     while (this.#waiting.length > 0) {
       try {
         const result = this.#take();
         if (result === undefined) return this.#source.cursor.wait(this);
-        this.#waiting.shift()!.resolve(result);
+        this.#waiting.shift()?.resolve(result);
       } catch (error) {
-        this.#waiting.shift()!.reject(error);
+        this.#waiting.shift()?.reject(error);
         // An iterator throws once, and is done.
         if (this.#onOver !== undefined) this.settleWaiting();
       }
@@ -201,8 +206,8 @@ class BranchReader<T> extends ReadableStreamDefaultReader<T> {
       try {
         const chunk = source.cursor.take();
         if (chunk === WAIT) return undefined;
+        if (source.cursor.over) source.close();
         if (chunk !== OVER) return { done: false, value: chunk };
-        source.close();
       } catch (error) {
         source.fail(error);
       }

@@ -33,7 +33,10 @@ export interface BroadcastTeeOptions<T> {
   lagged?: (missed: number, position: number) => T;
   /** Errors the branch with its reason when it fires. */
   signal?: AbortSignal;
-  /** Called once when the branch needs no more chunks, for whatever reason. */
+  /**
+   * Called once when the branch needs no more chunks, for whatever reason. It
+   * must not throw.
+   */
   onRelease?: () => void;
 }
 
@@ -129,8 +132,8 @@ export class BroadcastController<T> {
    * @param options Where to begin and what to do about lag.
    * @returns A stream that iterates, pipes, tees and cancels like any other.
    * @throws {RangeError} If the position is not an integer.
-   * @throws {TypeError} If `lag` is `"skip"` and `lagged` is missing, since the
-   * loss would then go untold.
+   * @throws {TypeError} If `lag` is unknown, or is `"skip"` where `lagged` is
+   * missing, since the loss would then go untold.
    */
   tee(options: BroadcastTeeOptions<T> = {}): ReadableStream<T> {
     const {
@@ -143,6 +146,11 @@ export class BroadcastController<T> {
     if (!Number.isSafeInteger(position)) {
       throw new RangeError(
         `Cannot tee broadcast: position must be an integer, received ${position}`,
+      );
+    }
+    if (lag !== "close" && lag !== "skip") {
+      throw new TypeError(
+        `Cannot tee broadcast: lag must be "close" or "skip", received ${lag}`,
       );
     }
     if (lag === "skip" && lagged === undefined) {

@@ -86,8 +86,11 @@ export class Cursor<T> implements Waiter {
     if (this.#released) return;
     this.#released = true;
     this.#ring.unpark(this);
-    this.onRelease?.();
-    this.wake();
+    try {
+      this.onRelease?.();
+    } finally {
+      this.wake();
+    }
   }
 
   #lag(): T {

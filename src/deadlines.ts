@@ -19,6 +19,7 @@ export class Deadlines {
   readonly #clock: () => number;
   readonly #groups = new Set<Group>();
   #newest: Group | undefined;
+  #closed = false;
 
   /**
    * @param timeout How long each deadline is, in milliseconds.
@@ -35,6 +36,10 @@ export class Deadlines {
    * @returns Forgets it.
    */
   add(callback: () => void): () => void {
+    if (this.#closed) {
+      callback();
+      return () => {};
+    }
     const now = this.#clock();
     let group = this.#newest;
     if (
@@ -46,8 +51,9 @@ export class Deadlines {
     return () => callbacks.delete(callback);
   }
 
-  /** Calls every callback now. */
-  expireAll(): void {
+  /** Calls every callback now, and those that are added later at once. */
+  close(): void {
+    this.#closed = true;
     for (const group of this.#groups) this.#expire(group);
   }
 

@@ -85,7 +85,6 @@ export class PipelineRunRegistry implements AsyncDisposable {
   readonly #awaited: AwaitedRuns;
   readonly #dependencies: RunDependencies;
   readonly #pipelineIds = new Map<string, string>();
-  #closed = false;
   #shutdown: Promise<void> | undefined;
 
   /**
@@ -221,7 +220,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const id = canonicalUuid(runId, "Cannot subscribe: runId");
     checkSubscribeOptions(options);
     const run = this.#runs.get(id);
-    if (run === undefined && this.#closed) {
+    if (run === undefined && this.#shutdown !== undefined) {
       throw new RegistryShutdownError(
         `Cannot subscribe to run ${id}: it is unknown and the registry was shut down`,
       );
@@ -331,10 +330,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
   async shutdown(options: { timeout?: number } = {}): Promise<void> {
     const { timeout = 5_000 } = options;
     checkDelay("Cannot shut down: timeout", timeout);
-    if (!this.#closed) {
-      this.#closed = true;
-      this.#shutdown = this.#shutDown(timeout);
-    }
+    this.#shutdown ??= this.#shutDown(timeout);
     await this.#shutdown;
   }
 
@@ -345,7 +341,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
 
   /** Admits a run and starts it, without a wait in between that others could use. */
   #register<P>(spec: RunSpec, work: PipelineWork<P>): Run<P> {
-    if (this.#closed) {
+    if (this.#shutdown !== undefined) {
       throw new RegistryShutdownError(
         "Cannot register run: the registry was shut down",
       );
@@ -385,6 +381,8 @@ export class PipelineRunRegistry implements AsyncDisposable {
   }
 
   async #shutDown(timeout: number): Promise<void> {
+    // The signals that fire below may make others call: all must find it begun.
+    await undefined;
     stopSweeping(this);
     this.#awaited.close();
     const live = this.#runs.live();

@@ -1024,3 +1024,31 @@ Deno.test("BroadcastBranch takes nothing from the branches beside it", async () 
     assertEquals(await rest(reading), [1]);
   }
 });
+
+Deno.test("BroadcastBranch closes with its last chunk, so that a late abort is none", async () => {
+  const controller = new AbortController();
+  const broadcast = new BroadcastController<string>({ capacity: 4 });
+  const branch = broadcast.tee({ signal: controller.signal });
+  broadcast.enqueue("only");
+  broadcast.close();
+  const read: string[] = [];
+  for await (const chunk of branch) {
+    read.push(chunk);
+    controller.abort();
+  }
+  assertEquals(read, ["only"]);
+});
+
+Deno.test("BroadcastBranch may be left from its own onRelease, and others are woken", async () => {
+  const broadcast = new BroadcastController<number>({ capacity: 4 });
+  const one: AsyncIterator<number> = broadcast.tee({
+    onRelease: () => void one.return?.(),
+  }).values();
+  const two = broadcast.tee().values();
+  const reads = [one.next(), two.next()];
+  broadcast.close();
+  assertEquals((await Promise.all(reads)).map(({ done }) => done), [
+    true,
+    true,
+  ]);
+});

@@ -943,37 +943,36 @@ Deno.test("BroadcastController.tee() releases when a branch that nobody reads is
   assertEquals(releases, 1);
 });
 
-testEachWay(
-  "BroadcastController.tee() may cancel another branch that waits when it releases",
-  async (open) => {
-    for (const first of [true, false]) {
+for (const [place, index] of [["before", 0], ["behind", 2]] as const) {
+  testEachWay(
+    `BroadcastController.tee() may cancel a branch that waits ${place} it when it releases`,
+    async (open) => {
       const broadcast = new Count({ capacity: 2 });
-      let cancelled: Promise<void> | undefined;
-      const open2 = () => {
-        const other = open(broadcast.tee(SKIP));
-        const otherNext = other.next();
-        return { other, otherNext };
-      };
-      const before = first ? open2() : undefined;
-      const releasing = open(broadcast.tee({
-        ...CLOSE,
-        onRelease: () => cancelled = (before ?? after!).other.stop(),
-      }));
-      const next = releasing.next();
-      const after = first ? undefined : open2();
-      const third = open(broadcast.tee(SKIP));
-      const thirdNext = third.next();
-      await assertPending(next, (before ?? after!).otherNext, thirdNext);
+      let stopped: Promise<void> | undefined;
+      const onRelease = () => stopped = readings[index].stop();
+      const branches = [
+        broadcast.tee(SKIP),
+        broadcast.tee({ ...CLOSE, onRelease }),
+        broadcast.tee(SKIP),
+        broadcast.tee(SKIP),
+      ];
+      const readings = branches.map((branch) => open(branch));
+      const nexts = readings.map((reading) => reading.next());
+      await assertPending(...nexts);
       broadcast.count(3);
-      assertEquals(await next, chunk(lagged(1, 1)));
-      assertEquals(await releasing.next(), ended);
-      assertEquals(await thirdNext, chunk(lagged(1, 1)));
-      await cancelled;
-      assertEquals(await take(third, 2), [1, 2]);
-      await third.stop();
-    }
-  },
-);
+      broadcast.close();
+      await Promise.allSettled(nexts);
+      await stopped;
+      for (const other of [0, 2, 3]) {
+        if (other === index) continue;
+        assertEquals(await nexts[other], chunk(lagged(1, 1)));
+        assertEquals(await rest(readings[other]), [1, 2]);
+      }
+      assertEquals(await nexts[1], chunk(lagged(1, 1)));
+      assertEquals(await rest(readings[1]), []);
+    },
+  );
+}
 
 testEachWay(
   "BroadcastController.tee() may enqueue when it releases",

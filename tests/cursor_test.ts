@@ -77,3 +77,11 @@ Deno.test("Cursor.release() leaves nothing in the ring and wakes the owner", () 
   assertEquals(owner.woken, 1);
   assertStrictEquals(cursor.take(), OVER);
 });
+
+Deno.test("Cursor.release() does not wake an owner who stopped waiting", () => {
+  const { cursor, owner } = open();
+  cursor.wait(owner);
+  cursor.stopWaiting();
+  cursor.release();
+  assertEquals(owner.woken, 0);
+});
