@@ -7,8 +7,8 @@ import type {
   SubscribeOptions,
 } from "../mod.ts";
 
-export const RUN_ID = "14818e76-a756-5be2-a535-a40479dcbd43";
-export const OTHER_RUN_ID = "f414757d-37c1-5ff3-99e6-974059b3eb5d";
+export const RUN_ID: string = "14818e76-a756-5be2-a535-a40479dcbd43";
+export const OTHER_RUN_ID: string = "f414757d-37c1-5ff3-99e6-974059b3eb5d";
 
 /** Other spellings of {@linkcode RUN_ID}. */
 export const SPELLINGS: readonly string[] = [
@@ -23,7 +23,7 @@ export const SPEC = { pipelineName: "ingest" } as const;
 /** A run under {@linkcode RUN_ID}. */
 export const KNOWN = { ...SPEC, runId: RUN_ID } as const;
 /** What Python's uuid.uuid5(uuid.NAMESPACE_OID, "ingest") gives. */
-export const PIPELINE_ID = "97e5187d-e237-5b93-a948-5fc1e2877aea";
+export const PIPELINE_ID: string = "97e5187d-e237-5b93-a948-5fc1e2877aea";
 
 /** Work that does nothing. */
 export function noop(): void {}

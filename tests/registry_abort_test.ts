@@ -3,7 +3,6 @@ import { FakeTime } from "@std/testing/time";
 import {
   MemoryPipelineRunRepository,
   PipelineRunRegistry,
-  type RunSpec,
   UnknownRunError,
 } from "../mod.ts";
 import { assertPending, runMicrotasks } from "./assert_pending.ts";
@@ -267,6 +266,27 @@ Deno.test("PipelineRunRegistry.abort() asks the iterator of the work to return, 
   await registry.abort(RUN_ID);
   await registry.abort(RUN_ID);
   assertEquals(returned, 1);
+});
+
+Deno.test("PipelineRunRegistry.abort() asks an iterator that cannot return for no further value", async () => {
+  await using registry = new PipelineRunRegistry();
+  const asked = Promise.withResolvers<void>();
+  const value = Promise.withResolvers<IteratorResult<number>>();
+  let times = 0;
+  await registry.registerBackground(KNOWN, () => ({
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        times++;
+        asked.resolve();
+        return value.promise;
+      },
+    }),
+  }));
+  await asked.promise;
+  await registry.abort(RUN_ID);
+  value.resolve({ done: false, value: 1 });
+  await runMicrotasks();
+  assertEquals(times, 1);
 });
 
 const RETURNS: Record<string, () => unknown> = {

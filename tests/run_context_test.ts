@@ -4,7 +4,6 @@ import {
   PipelineRunRegistry,
   type RegistryWarning,
   RepositoryError,
-  type RunContext,
 } from "../mod.ts";
 import { assertPending } from "./assert_pending.ts";
 import {
@@ -66,11 +65,15 @@ Deno.test("RunContext.setPayload() keeps fields, the last write winning", async 
 });
 
 Deno.test("RunContext.setPayload() keeps the value as it was when it was called", async () => {
-  await using registry = new PipelineRunRegistry();
+  const repository = new ControlledRepository();
+  const written = Promise.withResolvers<void>();
+  repository.beforePayload = () => written.promise;
+  await using registry = new PipelineRunRegistry({ repository });
   await registry.registerInline(KNOWN, async ({ setPayload }) => {
     const value = { list: [1] };
     const set = setPayload("value", value);
     value.list.push(2);
+    written.resolve();
     await set;
   });
   assertEquals(await registry.getPayload(RUN_ID), { value: { list: [1] } });
@@ -188,6 +191,16 @@ for (const depth of [501, 100_000]) {
 Deno.test("RunContext.setPayload() takes a value nested 500 deep", async () => {
   await using registry = new PipelineRunRegistry();
   const value = nested(500);
+  await registry.registerInline(
+    KNOWN,
+    ({ setPayload }) => setPayload("key", value),
+  );
+  assertEquals(await registry.getPayload(RUN_ID), { key: value });
+});
+
+Deno.test("RunContext.setPayload() does not take breadth for depth", async () => {
+  await using registry = new PipelineRunRegistry();
+  const value = Array.from({ length: 1_000 }, () => [{}]);
   await registry.registerInline(
     KNOWN,
     ({ setPayload }) => setPayload("key", value),
