@@ -37,6 +37,7 @@ export {
   type DbPipelineWatcherOptions,
 } from "./src/db_pipeline_watcher.ts";
 export {
+  LeaseLostError,
   RegistryError,
   RegistryFullError,
   RegistryShutdownError,
@@ -72,6 +73,13 @@ export type {
 } from "./src/repository.ts";
 export type { RunHandle, RunOutcome } from "./src/run.ts";
 export type { PipelineWork, RunContext } from "./src/run_context.ts";
+export type {
+  LoggedRun,
+  LogStep,
+  RunLease,
+  RunLog,
+  RunStatus,
+} from "./src/run_log.ts";
 export {
   dataInfo,
   type RunInfo,

@@ -1,7 +1,7 @@
 import { deadline } from "@std/async/deadline";
 import { retry } from "@std/async/retry";
 import { Deadlines } from "./deadlines.ts";
-import { RepositoryError } from "./errors.ts";
+import { LeaseLostError, RepositoryError } from "./errors.ts";
 import type {
   PipelineRunRepository,
   PipelineRunTransition,
@@ -26,10 +26,18 @@ export class RunTrail {
   readonly rows: Row[] = [];
   /** How many rows the run has had. */
   length = 0;
-  /** The index of the newest row that is written. */
-  newestWritten = -1;
+  /** The index of the newest row that was ever sent. */
+  newestSent = -1;
   /** Called when no row is on its way any more. */
   onIdle: (() => void) | undefined;
+  /** Writes a row of this run, where that is not the repository's to do. */
+  readonly write:
+    | ((transition: PipelineRunTransition) => Promise<void>)
+    | undefined;
+
+  constructor(write?: (transition: PipelineRunTransition) => Promise<void>) {
+    this.write = write;
+  }
 
   /** Whether no row is on its way. */
   get idle(): boolean {
@@ -52,9 +60,10 @@ export interface AuditTrailOptions {
  * until each is written or can never be.
  *
  * A row is sent at once, not after the one before, since a repository writes in
- * the order in which it is asked. Only a refusal can disturb that order: a
- * refused row is sent again together with those that came after it, and given
- * up when a later one is written already, since the trail must not go back.
+ * the order in which it is asked. Only a refusal can disturb that order, so after
+ * one the rows are sent one by one; and a refused row is given up when a later
+ * one was sent already. That may be written, whatever the repository answered,
+ * and the trail must not go back.
  */
 export class AuditTrail {
   readonly #repository: PipelineRunRepository;
@@ -142,21 +151,23 @@ export class AuditTrail {
 
   #log(trail: RunTrail, row: Row): void {
     row.refused = false;
-    row.answered = this.#write(row.transition).then(
+    trail.newestSent = row.index;
+    row.answered = this.#write(trail, row).then(
       () => this.#settle(trail, row, true),
       (error) => this.#onRefusal(trail, row, error),
     );
   }
 
   // An async function, so that a repository that throws has rejected.
-  async #write(transition: PipelineRunTransition): Promise<void> {
+  async #write(trail: RunTrail, { transition }: Row): Promise<void> {
+    if (trail.write !== undefined) return await trail.write(transition);
     await this.#repository.logPipelineRun(transition, { timeout: Infinity });
   }
 
   #onRefusal(trail: RunTrail, row: Row, error: unknown): void {
     if (
       isFinal(error) || this.#closed.signal.aborted ||
-      row.index < trail.newestWritten
+      row.index < trail.newestSent
     ) {
       this.#tell(row, "was not written", error);
       return this.#settle(trail, row, false);
@@ -171,7 +182,6 @@ export class AuditTrail {
 
   #settle(trail: RunTrail, row: Row, written: boolean): void {
     const { rows } = trail;
-    if (written) trail.newestWritten = Math.max(trail.newestWritten, row.index);
     rows.splice(rows.indexOf(row), 1);
     row.onSettled?.(written);
     if (rows.length > 0) return;
@@ -200,19 +210,13 @@ export class AuditTrail {
     }
   }
 
+  /** Sends what was refused, and what has come since, one row after another. */
   async #logRefused(trail: RunTrail): Promise<void> {
-    await Promise.all(trail.rows.map((row) => row.answered));
-    const refused = trail.rows.filter((row) => row.refused);
-    for (const row of refused) {
-      if (row.index > trail.newestWritten) this.#log(trail, row);
-      else {
-        this.#tell(row, "was not written before a later one");
-        this.#settle(trail, row, false);
-      }
-    }
-    await Promise.all(refused.map((row) => row.answered));
-    if (trail.rows.some((row) => row.refused)) {
-      throw new Error("Rows were refused again");
+    while (trail.rows.length > 0) {
+      const [row] = trail.rows;
+      if (row.refused) this.#log(trail, row);
+      await row.answered;
+      if (row.refused) throw new Error("A row was refused again");
     }
     this.#refused.delete(trail);
   }
@@ -225,5 +229,6 @@ const ANSWERED: Promise<void> = Promise.resolve();
  * known: `fetch` reports a lost connection as a `TypeError`.
  */
 function isFinal(error: unknown): boolean {
-  return error instanceof RepositoryError && !error.transient;
+  return error instanceof LeaseLostError ||
+    (error instanceof RepositoryError && !error.transient);
 }

@@ -1,3 +1,5 @@
+import { unref } from "./unref.ts";
+
 /** How much shorter than asked for a deadline may be. */
 const COARSENESS = 0.02;
 
@@ -58,11 +60,9 @@ export class Deadlines {
   }
 
   #start(now: number): Group {
-    const group: Group = {
-      callbacks: new Set(),
-      startedAt: now,
-      timer: setTimeout(() => this.#expire(group), this.#timeout),
-    };
+    const timer = setTimeout(() => this.#expire(group), this.#timeout);
+    unref(timer);
+    const group: Group = { callbacks: new Set(), startedAt: now, timer };
     this.#groups.add(group);
     return group;
   }

@@ -22,7 +22,10 @@ export class UnknownRunError extends RegistryError {
   }
 }
 
-/** A run id that was registered while its former attempt is still live. */
+/**
+ * A run id that was registered while its former attempt is live, here or
+ * elsewhere, or has rows that are not written yet.
+ */
 export class RunAlreadyActiveError extends RegistryError {
   /** The name of the class. */
   override name = "RunAlreadyActiveError";
@@ -35,7 +38,9 @@ export class RunAlreadyActiveError extends RegistryError {
    * @param runId The run that is live.
    */
   constructor(runId: string) {
-    super(`Cannot register run ${runId}: it is still active`);
+    super(
+      `Cannot register run ${runId}: it is still active, or not written yet`,
+    );
     this.runId = runId;
   }
 }
@@ -96,5 +101,26 @@ export class RepositoryError extends RegistryError {
     super(message, { cause: options.cause });
     this.runId = options.runId;
     this.transient = options.transient ?? true;
+  }
+}
+
+/**
+ * A run that this instance no longer holds, since its lease ran out and another
+ * instance ended it. It is the reason of the signal that the run's work gets.
+ */
+export class LeaseLostError extends RegistryError {
+  /** The name of the class. */
+  override name = "LeaseLostError";
+  /** The run that was lost. */
+  readonly runId: string;
+
+  /**
+   * Names the run.
+   *
+   * @param runId The run that was lost.
+   */
+  constructor(runId: string) {
+    super(`The lease on run ${runId} was lost`);
+    this.runId = runId;
   }
 }

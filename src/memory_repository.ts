@@ -2,6 +2,7 @@ import { canonicalUuid } from "./ids.ts";
 import {
   type AttributedPipelineRunRow,
   checkLimit,
+  checkPayloadKey,
   checkTransition,
   type PipelineRunRepository,
   type PipelineRunRow,
@@ -14,7 +15,9 @@ import { storableJson, storableText } from "./storable.ts";
 export interface MemoryPipelineRunRepositoryOptions {
   /**
    * How many runs are kept: a positive integer or `Infinity`. Beyond, the run
-   * known longest is forgotten, rows and payload fields.
+   * that ended first is forgotten, rows and payload fields; with none ended, the
+   * one known longest. Of a run that is registered again and again the newest
+   * 64 rows are kept.
    *
    * @default {4096}
    */
@@ -27,7 +30,13 @@ interface StoredRow {
   row: PipelineRunRow;
 }
 
+/** How many rows are kept of one run id. */
+const MAX_ROWS = 64;
+
 interface StoredRun {
+  readonly id: string;
+  /** Whether it is among those that have ended. */
+  isQueued: boolean;
   rows: StoredRow[];
   /** Field name to JSON. */
   payload: Map<string, string>;
@@ -50,8 +59,8 @@ interface StoredRun {
 export class MemoryPipelineRunRepository implements PipelineRunRepository {
   readonly #maxRuns: number;
   readonly #runs = new Map<string, StoredRun>();
-  /** Walks on from run to run as they are forgotten, whatever is added meanwhile. */
-  #longestKnown: MapIterator<string> = this.#runs.keys();
+  /** The runs that have ended, in that order; some may have begun again. */
+  readonly #ended: StoredRun[] = [];
   #written = 0;
   #lastTime = 0;
 
@@ -77,7 +86,8 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   // deno-lint-ignore require-await -- a bad argument rejects, it does not throw
   async logPipelineRun(transition: PipelineRunTransition): Promise<string> {
     const checked = checkTransition(transition);
-    const { rows } = this.#run(checked.pipelineRunId);
+    const run = this.#run(checked.pipelineRunId);
+    const { rows } = run;
     if (rows.every(({ row }) => row.id !== checked.id)) {
       // The clock may be set back; rows must not seem older than those before.
       this.#lastTime = Math.max(this.#lastTime, Date.now());
@@ -89,6 +99,11 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
         order: this.#written++,
         row: { ...checked, runInfo, createdAt },
       });
+      if (rows.length > MAX_ROWS) rows.shift();
+      if (isTerminal(checked.status) && !run.isQueued) {
+        run.isQueued = true;
+        this.#ended.push(run);
+      }
     }
     return checked.id;
   }
@@ -158,6 +173,7 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     value: unknown,
   ): Promise<void> {
     const id = canonicalUuid(runId, "Cannot set payload field: runId");
+    checkPayloadKey(key);
     const json = storableJson(value, "Cannot set payload field: value");
     this.#run(id).payload.set(storableText(key), json);
   }
@@ -207,13 +223,21 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   #run(id: string): StoredRun {
     let run = this.#runs.get(id);
     if (run === undefined) {
-      if (this.#runs.size >= this.#maxRuns) {
-        this.#runs.delete(this.#longestKnown.next().value!);
-      }
-      run = { rows: [], payload: new Map() };
+      if (this.#runs.size >= this.#maxRuns) this.#forgetOne();
+      run = { id, isQueued: false, rows: [], payload: new Map() };
       this.#runs.set(id, run);
     }
     return run;
+  }
+
+  #forgetOne(): void {
+    for (let run = this.#ended.shift(); run; run = this.#ended.shift()) {
+      run.isQueued = false;
+      if (!isTerminal(run.rows.at(-1)!.row.status)) continue;
+      this.#runs.delete(run.id);
+      return;
+    }
+    this.#runs.delete(this.#runs.keys().next().value!);
   }
 
   #newestFirst(): PipelineRunRow[] {

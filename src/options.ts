@@ -153,6 +153,11 @@ export function resolveOptions(
   );
   checkDelay("Cannot create registry: yieldThrottle", yieldThrottle);
   checkDelay("Cannot create registry: endingTimeout", endingTimeout);
+  if (typeof abortWritesErroredRow !== "boolean") {
+    throw new TypeError(
+      `Cannot create registry: abortWritesErroredRow must be a boolean, received ${typeof abortWritesErroredRow}`,
+    );
+  }
   for (const [name, value] of Object.entries({ onWarning, clock })) {
     if (value !== undefined && typeof value !== "function") {
       throw new TypeError(

@@ -28,14 +28,19 @@ import {
 } from "./run.ts";
 import { RunBroadcast } from "./run_broadcast.ts";
 import type { PipelineWork } from "./run_context.ts";
+import type { RunStatus } from "./run_log.ts";
 import { checkSpec, type RunSpec } from "./run_spec.ts";
 import { RunTable } from "./run_table.ts";
 import type { ScopedRunWatcher } from "./scoped_run_watcher.ts";
 
 /** What a sweep did. */
 export interface SweepReport {
-  /** How many finished runs were forgotten. */
+  /** How many finished runs this instance forgot. */
   evicted: number;
+  /** How many runs of instances that died were ended. */
+  reaped: number;
+  /** How many events of runs that ended long ago were deleted. */
+  pruned: number;
 }
 
 /** How many pipelines' ids are remembered at once. */
@@ -44,6 +49,10 @@ const MAX_PIPELINE_IDS = 1_000;
 /**
  * Registers runs of pipelines, broadcasts their events, aborts them, and keeps
  * their audit trail in a repository.
+ *
+ * With a repository that shares runs, such as the one in Postgres, all this holds
+ * for the runs of every instance, but for what `snapshotStatus()`, `watcherFor()`
+ * and `publishAlreadyCompleted()` say of this one.
  *
  * A run belongs to the registry, not to the call that registered it: it goes on
  * when its caller leaves, and ends in exactly one of `Completed` and `Errored`.
@@ -97,7 +106,8 @@ export class PipelineRunRegistry implements AsyncDisposable {
   constructor(options: PipelineRunRegistryOptions = {}) {
     const resolved = resolveOptions(options);
     const { warn, clock, endingTimeout } = resolved;
-    const repository = options.repository ?? new MemoryPipelineRunRepository();
+    const repository: PipelineRunRepository = options.repository ??
+      new MemoryPipelineRunRepository();
     this.#options = resolved;
     this.#repository = repository;
     this.#auditTrail = new AuditTrail({
@@ -118,9 +128,11 @@ export class PipelineRunRegistry implements AsyncDisposable {
     this.#dependencies = {
       ...resolved,
       repository,
+      runLog: repository.runLog,
       auditTrail: this.#auditTrail,
       pipelineIdOf: (name) =>
         this.#pipelineIds.get(name) ?? this.#makePipelineId(name),
+      onRefused: (run) => this.#runs.delete(run),
       onFinished: (run) => this.#runs.finish(run),
     };
     startSweeping(this, warn);
@@ -130,8 +142,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * Makes a registry and first ends the runs that a crash left unfinished: each
    * gets an ERRORED row with the reason `"server_restart_orphan"`.
    *
-   * Every unfinished run in the repository counts, also one that another process
-   * is at: use it where one process writes.
+   * Where runs are shared between instances, those whose lease has not run out are
+   * left alone. Any other unfinished run counts as left by a crash, also one that
+   * a program without a registry is at.
    *
    * @param options As for the constructor.
    * @returns The registry.
@@ -171,7 +184,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
     spec: RunSpec,
     work: PipelineWork<P>,
   ): Promise<RunOutcome> {
-    return await this.#register(spec, work).outcome;
+    const run = this.#register(spec, work);
+    await run.begun;
+    return await run.outcome;
   }
 
   /**
@@ -192,7 +207,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
     spec: RunSpec,
     work: PipelineWork<P>,
   ): Promise<RunHandle> {
-    return await this.#register(spec, work).handle();
+    const run = this.#register(spec, work);
+    await run.begun;
+    return run.handle;
   }
 
   /**
@@ -220,6 +237,19 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const id = canonicalUuid(runId, "Cannot subscribe: runId");
     checkSubscribeOptions(options);
     const run = this.#runs.get(id);
+    const log = this.#repository.runLog;
+    if (log !== undefined) {
+      const isLocal = run !== undefined && run.phase.name !== "Pending" &&
+        !run.recorded;
+      return log.follow(
+        id,
+        options,
+        isLocal
+          ? (after = run.broadcast.firstSeq - 1) =>
+            run.broadcast.subscribe({ after, lag: "skip" })
+          : undefined,
+      ) as ReadableStream<RunEvent<P>>;
+    }
     if (run === undefined && this.#shutdown !== undefined) {
       throw new RegistryShutdownError(
         `Cannot subscribe to run ${id}: it is unknown and the registry was shut down`,
@@ -249,16 +279,23 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * @param runId The run's UUID.
    * @param reason What the signal fires with; it goes into the row and the event
    * as text.
-   * @returns When the run has ended.
+   * @returns When the run has ended; when it runs on another instance, when the
+   * request is recorded.
    * @throws {TypeError} If the run id is no UUID.
-   * @throws {UnknownRunError} If the run is not held.
+   * @throws {UnknownRunError} If no instance knows the run.
+   * @throws {RepositoryError} If the run is another instance's and the
+   * repository fails.
    */
   async abort(runId: string, reason?: unknown): Promise<void> {
     const id = canonicalUuid(runId, "Cannot abort run: runId");
+    const told = reason === undefined ? undefined : errorMessage(reason);
     const run = this.#runs.get(id);
-    if (run === undefined) throw new UnknownRunError(id);
-    run.abort(reason, reason === undefined ? undefined : errorMessage(reason));
-    await run.outcome;
+    if (run !== undefined) {
+      run.abort(reason, told);
+      await run.outcome;
+    } else if (!await this.#repository.runLog?.requestAbort(id, told)) {
+      throw new UnknownRunError(id);
+    }
   }
 
   /**
@@ -303,14 +340,34 @@ export class PipelineRunRegistry implements AsyncDisposable {
   }
 
   /**
-   * Forgets the finished runs whose time is over. It runs by itself every
-   * minute.
+   * What is known of a run, wherever it runs.
+   *
+   * @param runId The run's UUID.
+   * @returns Phase, newest row and last event; `undefined` for an unknown run.
+   * @throws {TypeError} If the run id is no UUID.
+   * @throws {RepositoryError} If the repository fails.
+   */
+  async status(runId: string): Promise<RunStatus | undefined> {
+    const id = canonicalUuid(runId, "Cannot get status: runId");
+    const run = this.#runs.get(id);
+    const log = this.#repository.runLog;
+    if (log !== undefined && run === undefined) return await log.status(id);
+    if (run === undefined) return undefined;
+    const row = await this.#repository.getPipelineRun(id);
+    return { runId: id, phase: run.phase, row, lastSeq: run.broadcast.lastSeq };
+  }
+
+  /**
+   * Forgets the finished runs whose time is over, ends the runs of instances
+   * that died, and prunes old events. It runs by itself every minute.
    *
    * @returns What it did.
+   * @throws {RepositoryError} If the repository fails.
    */
-  // deno-lint-ignore require-await -- sweeping a repository will take time
   async sweep(): Promise<SweepReport> {
-    return { evicted: this.#runs.expire() };
+    const evicted = this.#runs.expire();
+    const shared = await this.#repository.runLog?.sweep();
+    return { evicted, reaped: 0, pruned: 0, ...shared };
   }
 
   /**

@@ -1,5 +1,6 @@
 import { canonicalUuid } from "./ids.ts";
 import type { RunInfo } from "./run_info.ts";
+import type { RunLog } from "./run_log.ts";
 
 /** What a row of the audit trail says of its run, as cognee spells it. */
 export type PipelineRunStatus =
@@ -74,6 +75,9 @@ export interface LogPipelineRunOptions {
  * good. UUIDs are understood in any spelling and come back in the canonical one.
  */
 export interface PipelineRunRepository {
+  /** Where runs are shared between instances, if they are. */
+  readonly runLog?: RunLog;
+
   /**
    * Writes one transition.
    *
@@ -233,4 +237,26 @@ export function checkLimit(limit: number): number {
     );
   }
   return Math.min(limit, 10_000);
+}
+
+/** As for names: an index entry of Postgres takes 2,704 bytes. */
+const MAX_KEY_LENGTH = 512;
+
+/**
+ * Checks the name of a payload field.
+ *
+ * @throws {TypeError} If it is no string.
+ * @throws {RangeError} If it has more than 512 characters.
+ */
+export function checkPayloadKey(key: unknown): void {
+  if (typeof key !== "string") {
+    throw new TypeError(
+      `Cannot set payload: key must be a string, received ${typeof key}`,
+    );
+  }
+  if (key.length > MAX_KEY_LENGTH) {
+    throw new RangeError(
+      `Cannot set payload: key must have at most ${MAX_KEY_LENGTH} characters, received ${key.length}`,
+    );
+  }
 }

@@ -1,3 +1,4 @@
+import { unref } from "./unref.ts";
 import type { RegistryWarning } from "./warning.ts";
 
 /** What the retention timer sweeps. */
@@ -18,7 +19,9 @@ const NAME = "pipeline-run-retention";
 const EVERY_MINUTE = "* * * * *";
 const MINUTE = 60_000;
 
-const sweepables = new Set<Sweepable>();
+type Warn = (warning: RegistryWarning) => void;
+
+const sweepables = new Map<Sweepable, Warn>();
 let stop: (() => void) | undefined;
 
 /**
@@ -26,13 +29,13 @@ let stop: (() => void) | undefined;
  * registries of the process, or one timer where `Deno.cron` is missing or
  * refuses; a timer does not keep the process alive.
  *
- * @param warn Told when `Deno.cron` is there and refuses.
+ * @param warn Told when a sweep fails, and when `Deno.cron` is there and refuses.
  */
 export function startSweeping(
   sweepable: Sweepable,
-  warn: (warning: RegistryWarning) => void,
+  warn: Warn,
 ): void {
-  sweepables.add(sweepable);
+  sweepables.set(sweepable, warn);
   stop ??= startCron(warn) ?? startTimer();
 }
 
@@ -46,11 +49,17 @@ export function stopSweeping(sweepable: Sweepable): void {
 
 /** A cron that is being stopped may fire once more: there is nothing to sweep then. */
 async function sweepAll(): Promise<void> {
-  await Promise.all([...sweepables].map((sweepable) => sweepable.sweep()));
+  await Promise.all([...sweepables].map(async ([sweepable, warn]) => {
+    try {
+      await sweepable.sweep();
+    } catch (cause) {
+      warn({ kind: "retention", message: "A sweep failed", cause });
+    }
+  }));
 }
 
 function startCron(
-  warn: (warning: RegistryWarning) => void,
+  warn: Warn,
 ): (() => void) | undefined {
   const { cron } = (globalThis.Deno ?? {}) as { cron?: Cron };
   if (cron === undefined) return undefined;
@@ -78,8 +87,6 @@ function startCron(
 
 function startTimer(): () => void {
   const timer = setInterval(sweepAll, MINUTE);
-  // Deno's timers are numbers, Node's are objects that can do it themselves.
-  if (typeof timer === "number") globalThis.Deno?.unrefTimer(timer);
-  else (timer as { unref?: () => void }).unref?.();
+  unref(timer);
   return () => clearInterval(timer);
 }

@@ -1,10 +1,12 @@
 import type { AuditTrail } from "./audit_trail.ts";
 import { errorMessage } from "./error_message.ts";
+import type { RunEvent } from "./event.ts";
 import type { RunPhase } from "./phase.ts";
-import type { PipelineRunRepository } from "./repository.ts";
+import { checkPayloadKey, type PipelineRunRepository } from "./repository.ts";
 import type { RunBroadcast } from "./run_broadcast.ts";
 import type { PipelineWork, RunContext } from "./run_context.ts";
-import { RunRows } from "./run_rows.ts";
+import type { RunLease, RunLog } from "./run_log.ts";
+import { RunRecord } from "./run_record.ts";
 import type { CheckedRunSpec } from "./run_spec.ts";
 import { ScopedRunWatcher } from "./scoped_run_watcher.ts";
 import { storableJson } from "./storable.ts";
@@ -46,6 +48,7 @@ export interface RunHandle {
 /** What runs need of their registry. */
 export interface RunDependencies {
   readonly repository: PipelineRunRepository;
+  readonly runLog: RunLog | undefined;
   readonly auditTrail: AuditTrail;
   readonly yieldThrottle: number;
   readonly maxPayloadBytes: number;
@@ -53,6 +56,8 @@ export interface RunDependencies {
   readonly warn: (warning: RegistryWarning) => void;
   /** The UUID that rows carry for a pipeline's name: at once where it is known. */
   readonly pipelineIdOf: (pipelineName: string) => string | Promise<string>;
+  /** Told when a run could not begin. */
+  readonly onRefused: (run: Run<unknown>) => void;
   /** Told when a run has ended and none of its rows is on its way. */
   readonly onFinished: (run: Run<unknown>) => void;
 }
@@ -88,10 +93,13 @@ export class Run<P> {
   readonly #spec: CheckedRunSpec;
   readonly #dependencies: RunDependencies;
   readonly #startedAt: Date = new Date();
-  readonly #rows: RunRows;
+  readonly #record: RunRecord;
+  readonly #lease: RunLease | undefined;
   readonly #execution: WorkExecution<P> = new WorkExecution();
   readonly #outcome: PromiseWithResolvers<RunOutcome> = Promise.withResolvers();
-  readonly #throttle: Throttle<P> | undefined;
+  readonly #throttle:
+    | Throttle<{ payload: P; json: string | undefined }>
+    | undefined;
   #phase: RunPhase = PENDING;
   #begun: Promise<void> | undefined;
   #initiated = false;
@@ -106,12 +114,19 @@ export class Run<P> {
     this.#spec = spec;
     this.broadcast = broadcast;
     this.#dependencies = dependencies;
-    this.#rows = new RunRows(spec, dependencies.auditTrail);
-    const { yieldThrottle } = dependencies;
+    const { auditTrail, maxPayloadBytes, runLog, yieldThrottle } = dependencies;
+    this.#lease = runLog?.open({
+      runId: spec.runId,
+      given: spec.given,
+      maxPayloadBytes,
+      onAbortRequest: (reason) => this.abort(reason, reason),
+      onLost: (error) => this.#fail(error),
+    });
+    this.#record = new RunRecord(spec, auditTrail, this.#lease);
     if (yieldThrottle > 0) {
       this.#throttle = new Throttle(
         yieldThrottle,
-        (payload) => this.#yield(payload),
+        ({ payload, json }) => this.#yield(payload, json),
       );
     }
   }
@@ -130,6 +145,11 @@ export class Run<P> {
     return this.#outcome.promise;
   }
 
+  /** Whether it is over and recorded: others know as much of it as this one. */
+  get recorded(): boolean {
+    return this.#ended && this.#record.idle;
+  }
+
   get watcher(): ScopedRunWatcher {
     return new ScopedRunWatcher(this.id, {
       initiate: () => this.#initiated = true,
@@ -145,13 +165,20 @@ export class Run<P> {
     this.#execute(work);
   }
 
-  /** What the caller is given of a run in the background, once it has begun. */
-  async handle(): Promise<RunHandle> {
-    await this.#begun;
+  /**
+   * Resolves when the run has begun; rejects when it could not, and then it has
+   * never been.
+   */
+  get begun(): Promise<void> {
+    return this.#begun!;
+  }
+
+  /** What the caller is given of a run in the background. */
+  get handle(): RunHandle {
     const { runId, userId, datasetId, pipelineName } = this.#spec;
     return {
       runId,
-      taskRunId: this.#rows.startedRowId,
+      taskRunId: this.#record.startedRowId,
       userId,
       datasetId,
       pipelineName,
@@ -179,7 +206,9 @@ export class Run<P> {
   publishAlreadyCompleted(): boolean {
     if (this.#ended) return false;
     const publish = () => {
-      if (!this.#ended) this.broadcast.publish({ kind: "AlreadyCompleted" });
+      if (this.#ended) return;
+      const event = this.broadcast.publish({ kind: "AlreadyCompleted" });
+      this.#record.append(event as RunEvent, undefined);
     };
     if (this.#phase === PENDING) this.#begun!.then(publish);
     else publish();
@@ -188,22 +217,40 @@ export class Run<P> {
 
   async #begin(): Promise<void> {
     const { pipelineName } = this.#spec;
-    this.#rows.pipelineId = await this.#dependencies.pipelineIdOf(pipelineName);
-    if (this.#initiated) this.#rows.initiated();
-    this.#rows.started();
+    this.#record.pipelineId = await this.#dependencies.pipelineIdOf(
+      pipelineName,
+    );
+    if (this.#lease !== undefined) {
+      this.broadcast.continueAfter(await this.#lease.claim());
+    }
+    if (this.#initiated) this.#record.initiated();
     this.#phase = RUNNING;
-    this.broadcast.publish({ kind: "Started" });
+    const event = this.broadcast.publish({ kind: "Started" });
+    this.#record.started(event as RunEvent);
   }
 
   async #execute(work: PipelineWork<P>): Promise<void> {
     try {
       await this.#begun;
-      if (this.#ended) return;
+    } catch (error) {
+      return this.#refuse(error);
+    }
+    if (this.#ended) return;
+    try {
       await this.#execution.execute(work, this.#context());
       this.#end({ writesRow: true });
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #refuse(error: unknown): void {
+    this.#ended = true;
+    this.#disarm?.();
+    this.broadcast.close();
+    const phase: RunPhase = { name: "Errored", message: errorMessage(error) };
+    this.#outcome.resolve({ runId: this.id, phase, durable: false });
+    this.#dependencies.onRefused(this as Run<unknown>);
   }
 
   #context(): RunContext<P> {
@@ -224,20 +271,18 @@ export class Run<P> {
 
   #publish(payload: P): void {
     if (this.#ended) return;
-    if (this.#throttle === undefined) this.#yield(payload);
-    else this.#throttle.push(payload);
+    const json = this.#record.serialize(payload);
+    if (this.#throttle === undefined) this.#yield(payload, json);
+    else this.#throttle.push({ payload, json });
   }
 
-  #yield(payload: P): void {
-    this.broadcast.publish({ kind: "Yield" }, payload);
+  #yield(payload: P, json: string | undefined): void {
+    const event = this.broadcast.publish({ kind: "Yield" }, payload);
+    this.#record.append(event as RunEvent, json);
   }
 
   async #setPayload(key: string, value: unknown): Promise<void> {
-    if (typeof key !== "string") {
-      throw new TypeError(
-        `Cannot set payload: key must be a string, received ${typeof key}`,
-      );
-    }
+    checkPayloadKey(key);
     const { maxPayloadBytes, repository, warn } = this.#dependencies;
     const json = storableJson(
       value,
@@ -270,19 +315,31 @@ export class Run<P> {
   }
 
   async #conclude({ message, error, writesRow }: Ending): Promise<void> {
-    // Where it could not begin, this is the ending that says so.
-    if (this.#phase === PENDING) await this.#begun!.catch(() => {});
-    const durable = writesRow && await this.#rows.ended(error);
-    if (message === undefined) {
-      this.#phase = COMPLETED;
-      this.broadcast.publish({ kind: "Completed" });
-    } else {
-      this.#phase = Object.freeze({ name: "Errored", message });
-      this.broadcast.publish({ kind: "Errored", message });
+    if (this.#phase === PENDING) {
+      try {
+        await this.#begun;
+      } catch {
+        return; // Who registered the run is told.
+      }
     }
+    const last = this.broadcast.next(
+      message === undefined
+        ? { kind: "Completed" }
+        : { kind: "Errored", message },
+    );
+    const { durable, instead } = await this.#record.ended(
+      error,
+      last as RunEvent,
+      writesRow,
+    );
+    const event = (instead ?? last) as RunEvent<P>;
+    this.#phase = event.kind === "Errored"
+      ? Object.freeze({ name: "Errored", message: event.message })
+      : COMPLETED;
+    this.broadcast.enqueue(event);
     this.broadcast.close();
     this.#outcome.resolve({ runId: this.id, phase: this.#phase, durable });
-    this.#rows.whenIdle(() =>
+    this.#record.whenIdle(() =>
       this.#dependencies.onFinished(this as Run<unknown>)
     );
   }

@@ -14,7 +14,7 @@ export type RunAnnouncement =
  */
 export class RunBroadcast<P> {
   readonly #runId: string;
-  readonly #firstSeq: number;
+  #firstSeq: number;
   readonly #broadcast: BroadcastController<RunEvent<P>>;
   /** Told of each subscription that ends. */
   onUnsubscribe: (() => void) | undefined;
@@ -31,6 +31,11 @@ export class RunBroadcast<P> {
     this.#broadcast = new BroadcastController({ capacity });
   }
 
+  /** The number of the attempt's first event. */
+  get firstSeq(): number {
+    return this.#firstSeq;
+  }
+
   /** The number of the last event published. */
   get lastSeq(): number {
     return this.#firstSeq + this.#broadcast.enqueued - 1;
@@ -41,15 +46,35 @@ export class RunBroadcast<P> {
     return this.#subscriptions;
   }
 
-  /** Publishes the next event. */
-  publish(announcement: RunAnnouncement, payload: P | null = null): void {
-    this.#broadcast.enqueue({
+  /** Numbers the events from behind `lastSeq`; before the first one only. */
+  continueAfter(lastSeq: number): void {
+    this.#firstSeq = lastSeq + 1;
+  }
+
+  /** Makes the event that would be next. */
+  next(announcement: RunAnnouncement, payload: P | null = null): RunEvent<P> {
+    return {
       runId: this.#runId,
       seq: this.lastSeq + 1,
       at: new Date(),
       payload,
       ...announcement,
-    });
+    };
+  }
+
+  /** Publishes an event. */
+  enqueue(event: RunEvent<P>): void {
+    this.#broadcast.enqueue(event);
+  }
+
+  /** Makes the next event and publishes it. */
+  publish(
+    announcement: RunAnnouncement,
+    payload: P | null = null,
+  ): RunEvent<P> {
+    const event = this.next(announcement, payload);
+    this.#broadcast.enqueue(event);
+    return event;
   }
 
   /** Closes every subscription behind the last event. */

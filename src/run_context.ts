@@ -25,10 +25,10 @@ export interface RunContext<P = unknown> {
    * nothing. A repository that fails is told to `onWarning`, since it must not
    * stop the run.
    *
-   * @param key The field's name.
+   * @param key The field's name: up to 512 characters.
    * @param value Its value.
    * @throws {TypeError} If the value is not JSON.
-   * @throws {RangeError} If it is larger than `maxPayloadBytes`, or is nested
+   * @throws {RangeError} If the name is too long, or the value is larger than `maxPayloadBytes`, or is nested
    * more than 500 deep.
    */
   setPayload(key: string, value: unknown): Promise<void>;
@@ -41,6 +41,10 @@ export interface RunContext<P = unknown> {
  * function that returns an async iterable) whose every value is published as a
  * Yield event. What it returns otherwise is not used. If it throws or rejects,
  * the run errs.
+ *
+ * JavaScript cannot be interrupted: while work neither ends nor waits for
+ * something but promises that are settled, no timer fires and nothing else runs,
+ * time-outs and aborts from other instances among it.
  *
  * @typeParam P The type of what the work publishes.
  */

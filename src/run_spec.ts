@@ -32,6 +32,8 @@ export interface RunSpec {
 /** A checked {@linkcode RunSpec}. */
 export interface CheckedRunSpec extends RunSpec {
   runId: string;
+  /** Whether the caller gave the run id. */
+  given: boolean;
   dataIds: readonly string[];
 }
 
@@ -68,6 +70,7 @@ export function checkSpec(spec: RunSpec): CheckedRunSpec {
   }
   return {
     ...spec,
+    given: runId !== undefined,
     runId: runId === undefined
       ? crypto.randomUUID()
       : canonicalUuid(runId, "Cannot register run: runId"),

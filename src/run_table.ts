@@ -85,6 +85,11 @@ export class RunTable {
     });
   }
 
+  /** Forgets a live run that could not begin. */
+  delete(run: Run<unknown>): void {
+    this.#entries.delete(run.id);
+  }
+
   /** Puts a run behind the others that have finished. */
   finish(run: Run<unknown>): void {
     const entry = this.#entries.get(run.id);

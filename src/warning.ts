@@ -4,9 +4,19 @@ export interface RegistryWarning {
    * `"row"`: a row of the audit trail could not be written yet, or ever.
    * `"payload"`: a payload field could not be written.
    * `"ending"`: a run ended before its ending was durable.
-   * `"retention"`: the retention timer is not what was asked for.
+   * `"retention"`: a sweep failed, or is not timed as was asked for.
+   * `"lease"`: leases could not be renewed.
+   * `"log"`: events of other instances could not be read.
+   * `"notifications"`: notifications do not arrive.
    */
-  kind: "row" | "payload" | "ending" | "retention";
+  kind:
+    | "row"
+    | "payload"
+    | "ending"
+    | "retention"
+    | "lease"
+    | "log"
+    | "notifications";
   /** What happened, for people. */
   message: string;
   /** The run it happened to, where it was one. */

@@ -24,9 +24,8 @@ export class WorkExecution<P> {
    */
   async execute(work: PipelineWork<P>, context: RunContext<P>): Promise<void> {
     try {
-      const result = work(context);
+      const result = await work(context);
       if (isAsyncIterable<P>(result)) await this.#publishAll(result, context);
-      else await result;
     } finally {
       this.#settled = true;
       this.#iterator = undefined;
@@ -58,14 +57,30 @@ export class WorkExecution<P> {
     iterable: AsyncIterable<P>,
     context: RunContext<P>,
   ): Promise<void> {
-    const iterator = iterable[Symbol.asyncIterator]();
+    const iterator = iterate(iterable);
     this.#iterator = iterator;
+    if (this.#stopped !== undefined) return await this.#endIteration();
     while (this.#stopped === undefined) {
       const { done, value } = await iterator.next();
       if (done) return;
       context.publish(value);
     }
   }
+}
+
+/** The iterator of a stream that waits cannot be ended; its reader can. */
+function iterate<P>(iterable: AsyncIterable<P>): AsyncIterator<P> {
+  if (!(iterable instanceof ReadableStream)) {
+    return iterable[Symbol.asyncIterator]();
+  }
+  const reader: ReadableStreamDefaultReader<P> = iterable.getReader();
+  return {
+    next: () => reader.read() as Promise<IteratorResult<P>>,
+    return: async () => {
+      await reader.cancel();
+      return { done: true, value: undefined };
+    },
+  };
 }
 
 function isAsyncIterable<P>(value: unknown): value is AsyncIterable<P> {

@@ -7,9 +7,9 @@ interface Measured {
   heapBefore: number;
   /** The heap at the end. */
   heapAfter: number;
-  /** How long the first tenth took, in milliseconds. */
+  /** How long the fastest fifth of the first tenth took, in milliseconds. */
   first: number;
-  /** How long the last tenth took. */
+  /** How long the fastest fifth of the last tenth took. */
   last: number;
 }
 
@@ -30,15 +30,22 @@ async function measure(times: number, something: string): Promise<Measured> {
         for (let i = 0; i < times; i++) await (${something});
         return performance.now() - start;
       }
+      async function fastestFifth(times) {
+        let fastest = Infinity;
+        for (let i = 0; i < 5; i++) {
+          fastest = Math.min(fastest, await repeat(times / 5));
+        }
+        return fastest;
+      }
       function heap() {
         for (let i = 0; i < 3; i++) gc();
         return Deno.memoryUsage().heapUsed;
       }
       await repeat(${times / 5});
       const heapBefore = heap();
-      const first = await repeat(${times / 10});
+      const first = await fastestFifth(${times / 10});
       await repeat(${times * 0.8});
-      const last = await repeat(${times / 10});
+      const last = await fastestFifth(${times / 10});
       const heapAfter = heap();
       console.log(JSON.stringify({ heapBefore, heapAfter, first, last }));
       await registry.shutdown();
@@ -63,10 +70,10 @@ Deno.test("PipelineRunRegistry takes no more memory and time after 100,000 runs"
   );
 });
 
-Deno.test("PipelineRunRegistry takes no more memory and time after 5,000 attempts of one run id", async () => {
+Deno.test("PipelineRunRegistry takes no more memory and time after 20,000 attempts of one run id", async () => {
   assertSteady(
     await measure(
-      5_000,
+      20_000,
       "registry.registerInline({ pipelineName, runId }, work)",
     ),
   );

@@ -348,7 +348,10 @@ Deno.test("PostgresPipelineRunRepository.resetOrphans() ends each orphan once, h
 
 Deno.test("PostgresPipelineRunRepository writes again when Postgres was killed and came back", async () => {
   await using server = await startPostgresServer();
-  const sql = postgres(server.url, { onnotice: () => {} });
+  const sql = postgres(server.url, {
+    onnotice: () => {},
+    backoff: () => 0.05,
+  });
   try {
     await using repository = new PostgresPipelineRunRepository(sql, {
       onWarning: () => {},
@@ -377,7 +380,10 @@ Deno.test("PostgresPipelineRunRepository writes again when Postgres was killed a
 
 Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres is silent", async () => {
   await using server = await startPostgresServer();
-  const sql = postgres(server.url, { onnotice: () => {} });
+  const sql = postgres(server.url, {
+    onnotice: () => {},
+    backoff: () => 0.05,
+  });
   try {
     await using repository = new PostgresPipelineRunRepository(sql, {
       statementTimeout: 200,

@@ -145,12 +145,12 @@ Deno.test("PipelineRunRegistry.sweep() forgets finished runs whose time is over,
   now = 500;
   await registry.registerInline(KNOWN, noop);
   now = 999;
-  assertEquals(await registry.sweep(), { evicted: 0 });
+  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
   now = 1_000;
-  assertEquals(await registry.sweep(), { evicted: 2 });
+  assertEquals(await registry.sweep(), { evicted: 2, reaped: 0, pruned: 0 });
   assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
   now = 1_500;
-  assertEquals(await registry.sweep(), { evicted: 1 });
+  assertEquals(await registry.sweep(), { evicted: 1, reaped: 0, pruned: 0 });
   assertEquals(registry.snapshotStatus(RUN_ID), undefined);
 });
 
@@ -162,7 +162,7 @@ Deno.test("PipelineRunRegistry.sweep() never forgets a live run", async () => {
   });
   await registerHeld(registry);
   now = Number.MAX_SAFE_INTEGER;
-  assertEquals(await registry.sweep(), { evicted: 0 });
+  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
   assertEquals(registry.snapshotStatus(RUN_ID), { name: "Running" });
 });
 
@@ -177,7 +177,7 @@ Deno.test("PipelineRunRegistry.sweep() counts the time from the end of the run",
   complete();
   await outcome;
   now = 5_999;
-  assertEquals(await registry.sweep(), { evicted: 0 });
+  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
 });
 
 Deno.test("PipelineRunRegistry.sweep() gives a fresh attempt its own time", async () => {
@@ -190,7 +190,7 @@ Deno.test("PipelineRunRegistry.sweep() gives a fresh attempt its own time", asyn
   now = 900;
   await registry.registerInline(KNOWN, noop);
   now = 1_100;
-  assertEquals(await registry.sweep(), { evicted: 0 });
+  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
 });
 
 Deno.test("PipelineRunRegistry.sweep() makes a run unknown", async () => {
@@ -212,7 +212,7 @@ Deno.test("PipelineRunRegistry.sweep() never forgets when finishedRetention is I
   });
   await registry.registerInline(SPEC, noop);
   now = Number.MAX_SAFE_INTEGER;
-  assertEquals(await registry.sweep(), { evicted: 0 });
+  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
 });
 
 Deno.test("PipelineRunRegistry.sweep() heeds no jump of the wall clock", async () => {

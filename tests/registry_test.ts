@@ -889,9 +889,9 @@ Deno.test("PipelineRunRegistry has the documented defaults", async () => {
 
   // A finished run is held for an hour.
   now = 3_599_999;
-  assertEquals(await registry.sweep(), { evicted: 0 });
+  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
   now = 3_600_000;
-  assertEquals(await registry.sweep(), { evicted: 1 });
+  assertEquals(await registry.sweep(), { evicted: 1, reaped: 0, pruned: 0 });
 
   // A payload field takes a mebibyte.
   await registry.registerInline(KNOWN, async ({ setPayload }) => {

@@ -256,7 +256,7 @@ Deno.test("PipelineRunRegistry is swept by the genuine Deno.cron, and shutdown()
       env: { DENO_CRON_TEST_SCHEDULE_OFFSET: "50" },
     },
   );
-  assertEquals(stdout, '{"evicted":1}\n');
+  assertEquals(stdout, '{"evicted":1,"reaped":0,"pruned":0}\n');
   assertEquals(stderr, "");
 });
 

@@ -45,6 +45,7 @@ export async function indexPaths(
   };
 
   await using repository = new PostgresPipelineRunRepository(sql, {
+    shared: !database.exclusive,
     onWarning,
   });
   await repository.migrate();

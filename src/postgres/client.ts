@@ -22,6 +22,22 @@ export interface PostgresClient {
   ): PromiseLike<readonly unknown[]>;
 
   /**
+   * Listens for notifications on a connection of its own, and again when that
+   * was lost. Without it, or behind a transaction pooler, news arrives by
+   * polling.
+   *
+   * @param channel The channel.
+   * @param onNotify Called with each notification's payload.
+   * @param onListen Called each time that it listens anew.
+   * @returns A way to stop.
+   */
+  listen?(
+    channel: string,
+    onNotify: (payload: string) => void,
+    onListen?: () => void,
+  ): PromiseLike<{ unlisten(): PromiseLike<void> }>;
+
+  /**
    * Gives up connections that do not answer, where the client can. It is called
    * when a statement missed its deadline.
    */

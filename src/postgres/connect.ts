@@ -36,6 +36,7 @@ const FOREIGN_PARAMETERS = ["channel_binding", "pgbouncer"];
 class RenewableClient implements PostgresClient {
   readonly #open: () => postgres.Sql;
   #sql: postgres.Sql;
+  #listener: postgres.Sql | undefined;
 
   constructor(open: () => postgres.Sql) {
     this.#open = open;
@@ -50,6 +51,16 @@ class RenewableClient implements PostgresClient {
     return this.#sql.unsafe(query, parameters, options);
   }
 
+  // On a pool that stays: it connects again by itself.
+  listen(
+    channel: string,
+    onNotify: (payload: string) => void,
+    onListen?: () => void,
+  ): PromiseLike<{ unlisten(): PromiseLike<void> }> {
+    this.#listener ??= this.#open();
+    return this.#listener.listen(channel, onNotify, onListen);
+  }
+
   renew(): void {
     const silent = this.#sql;
     this.#sql = this.#open();
@@ -57,7 +68,10 @@ class RenewableClient implements PostgresClient {
   }
 
   async end(): Promise<void> {
-    await this.#sql.end({ timeout: 1 });
+    await Promise.all([
+      this.#sql.end({ timeout: 1 }),
+      this.#listener?.end({ timeout: 1 }),
+    ]);
   }
 }
 

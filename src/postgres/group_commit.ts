@@ -14,10 +14,11 @@ interface Entry<T> {
 /** Options of {@linkcode GroupCommit}. */
 export interface GroupCommitOptions<T> {
   /**
-   * Writes a group in one statement. It may be called again with the same items
-   * when it failed, or seemed to.
+   * Writes a group in one statement, and tells what was not written on its own
+   * account, with the reason. It may be called again with the same items when it
+   * failed, or seemed to.
    */
-  write: (items: readonly T[]) => Promise<void>;
+  write: (items: readonly T[]) => Promise<ReadonlyMap<T, Error>>;
   /** How many items one group has at most. */
   maxItems: number;
   /** How many bytes one group has at most, unless one item alone has more. */
@@ -56,17 +57,22 @@ export class GroupCommit<T> {
    * Adds an item.
    *
    * @param bytes Its size.
-   * @param timeout For how long to try, in milliseconds. With `Infinity` it is
-   * not refused for want of room either.
+   * @param timeout For how long to try, in milliseconds.
+   * @param droppable Whether it is refused for want of room.
    * @returns When the item is durable.
    * @throws {RepositoryError} If it can never be written, or not in time (it may
    * be written all the same when a group with it was under way), or there is no
    * room, or the group commit is closed.
    */
-  async add(item: T, bytes: number, timeout: number): Promise<void> {
+  async add(
+    item: T,
+    bytes: number,
+    timeout: number,
+    droppable: boolean = timeout !== Infinity,
+  ): Promise<void> {
     if (this.#closed.signal.aborted) throw closedError();
     const { maxQueuedBytes } = this.#options;
-    if (timeout !== Infinity && this.#queuedBytes + bytes > maxQueuedBytes) {
+    if (droppable && this.#queuedBytes + bytes > maxQueuedBytes) {
       throw new RepositoryError(
         `Too much waits to be written: ${this.#queuedBytes} bytes`,
       );
@@ -144,8 +150,9 @@ export class GroupCommit<T> {
   async #write(group: readonly Entry<T>[]): Promise<void> {
     const entries = group.filter((entry) => !entry.settled);
     if (entries.length === 0) return;
+    let refused: ReadonlyMap<T, Error>;
     try {
-      await this.#options.write(entries.map((entry) => entry.item));
+      refused = await this.#options.write(entries.map((entry) => entry.item));
     } catch (error) {
       if (error instanceof RepositoryError && error.transient) {
         if (!this.#inTrouble) this.#options.onTrouble(error);
@@ -161,7 +168,13 @@ export class GroupCommit<T> {
       return;
     }
     this.#inTrouble = false;
-    for (const entry of entries) this.#settle(entry, entry.resolve);
+    for (const entry of entries) {
+      const error = refused.get(entry.item);
+      this.#settle(
+        entry,
+        error === undefined ? entry.resolve : () => entry.reject(error),
+      );
+    }
   }
 
   #settle(entry: Entry<T>, tell: () => void): void {

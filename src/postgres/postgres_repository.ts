@@ -4,6 +4,7 @@ import { canonicalUuid } from "../ids.ts";
 import {
   type AttributedPipelineRunRow,
   checkLimit,
+  checkPayloadKey,
   checkTransition,
   type LogPipelineRunOptions,
   type PipelineRunRepository,
@@ -11,13 +12,19 @@ import {
   type PipelineRunStatus,
   type PipelineRunTransition,
 } from "../repository.ts";
+import type { RunLog } from "../run_log.ts";
 import { storableJson, storableText } from "../storable.ts";
 import { contain, type RegistryWarning } from "../warning.ts";
 import type { PostgresClient } from "./client.ts";
 import { GroupCommit } from "./group_commit.ts";
+import type { Lease } from "./lease.ts";
+import { PostgresRunLog } from "./postgres_run_log.ts";
+import { rowJson } from "./row_json.ts";
+import { MAX_NOTIFIED, WRITE_STEPS } from "./run_log_sql.ts";
 import { COLUMNS, schemaSql } from "./schema.ts";
 import * as sql from "./sql.ts";
 import { execute } from "./statement.ts";
+import type { Write } from "./write.ts";
 
 /** Options of {@linkcode PostgresPipelineRunRepository}. */
 export interface PostgresPipelineRunRepositoryOptions {
@@ -49,6 +56,49 @@ export interface PostgresPipelineRunRepositoryOptions {
    */
   onWarning?: (warning: RegistryWarning) => void;
   /**
+   * Whether other instances take part: they can then follow and abort the runs,
+   * and end them when this instance dies. Without, a run has its rows and nothing
+   * else in the database.
+   *
+   * @default {true}
+   */
+  shared?: boolean;
+  /**
+   * For how long a run is this instance's without a sign of life, in
+   * milliseconds. After that any instance may end it.
+   *
+   * @default {60_000}
+   */
+  lease?: number;
+  /**
+   * How often leases are renewed, in milliseconds; that also brings requests to
+   * abort whose notification was lost.
+   *
+   * @default {10_000}
+   */
+  renewal?: number;
+  /**
+   * How often to ask for the events of other instances' runs when no
+   * notification comes, in milliseconds.
+   *
+   * @default {1_000}
+   */
+  pollInterval?: number;
+  /**
+   * For how long the events of a run stay in the log after its end, in
+   * milliseconds. The audit trail stays.
+   *
+   * @default {86_400_000}
+   */
+  logRetention?: number;
+  /**
+   * Whose notifications to listen to: a client that reaches Postgres directly
+   * where `client` goes through a transaction pooler, or `false` for none.
+   *
+   * @default {the client}
+   */
+  listener?: PostgresClient | false;
+  /**
    * Called by `close()` when nothing is being written any more, to close what
    * was opened for this repository.
    *
@@ -57,12 +107,13 @@ export interface PostgresPipelineRunRepositoryOptions {
   onClose?: () => Promise<void>;
 }
 
-/** Something to write: a row, or a payload field, as JSON. */
-interface Write {
-  readonly json: string;
-  /** What a later write of the same field replaces; `undefined` for a row. */
-  readonly field: string | undefined;
-}
+type Step = Extract<Write, { kind: "step" }>;
+
+/** How often a read is tried while the connection is lost: for 2 to 4 s. */
+const READ_ATTEMPTS = 8;
+
+/** How often a claim or a request is: for 6 to 11 s. */
+const CLAIM_ATTEMPTS = 15;
 
 /** How many orphans one statement ends. */
 const ORPHANS_AT_ONCE = 1_000;
@@ -105,6 +156,8 @@ export class PostgresPipelineRunRepository
   readonly #writeTimeout: number;
   readonly #onClose: (() => Promise<void>) | undefined;
   readonly #writes: GroupCommit<Write>;
+  readonly #lease: number;
+  readonly #log: PostgresRunLog | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -122,10 +175,24 @@ export class PostgresPipelineRunRepository
       statementTimeout = 5_000,
       writeTimeout = 10_000,
       maxQueuedBytes = 64 * 1024 * 1024,
+      shared = true,
+      lease = 60_000,
+      renewal = 10_000,
+      pollInterval = 1_000,
+      logRetention = 86_400_000,
+      listener = client,
       onWarning,
       onClose,
     } = options;
-    const numbers = { statementTimeout, writeTimeout, maxQueuedBytes };
+    const numbers = {
+      statementTimeout,
+      writeTimeout,
+      maxQueuedBytes,
+      lease,
+      renewal,
+      pollInterval,
+      logRetention,
+    };
     for (const [name, number] of Object.entries(numbers)) {
       if (!(number > 0)) {
         throw new RangeError(
@@ -138,6 +205,20 @@ export class PostgresPipelineRunRepository
     this.#statementTimeout = statementTimeout;
     this.#writeTimeout = writeTimeout;
     this.#onClose = onClose;
+    this.#lease = lease;
+    this.#log = !shared ? undefined : new PostgresRunLog({
+      read: (query, parameters) => this.#execute(query, parameters),
+      claim: (query, parameters) =>
+        this.#execute(query, parameters, CLAIM_ATTEMPTS),
+      write: (write, bytes, droppable) =>
+        this.#writes.add(write, bytes, Infinity, droppable),
+      listener: listener === false ? undefined : listener,
+      lease,
+      renewal,
+      pollInterval,
+      logRetention,
+      warn,
+    });
     this.#writes = new GroupCommit({
       write: (writes) => this.#write(writes),
       maxItems: 1_000,
@@ -150,6 +231,11 @@ export class PostgresPipelineRunRepository
           cause,
         }),
     });
+  }
+
+  /** Where runs are shared between instances. */
+  get runLog(): RunLog | undefined {
+    return this.#log;
   }
 
   /**
@@ -180,16 +266,8 @@ export class PostgresPipelineRunRepository
   ): Promise<string> {
     const { timeout = this.#writeTimeout } = options;
     const row = checkTransition(transition);
-    const json = storableJson({
-      id: row.id,
-      status: row.status,
-      pipeline_run_id: row.pipelineRunId,
-      pipeline_name: row.pipelineName,
-      pipeline_id: row.pipelineId,
-      dataset_id: row.datasetId,
-      run_info: row.runInfo,
-    }, "Cannot log pipeline run: runInfo");
-    await this.#writes.add({ json, field: undefined }, json.length, timeout);
+    const json = rowJson(row);
+    await this.#writes.add({ kind: "row", json }, json.length, timeout);
     return row.id;
   }
 
@@ -242,7 +320,8 @@ export class PostgresPipelineRunRepository
   /** Ends what was left unfinished; see {@linkcode PipelineRunRepository}. */
   async resetOrphans(reason: string): Promise<number> {
     const text = storableText(reason);
-    let reset = 0;
+    const swept = await this.#log?.sweep(text);
+    let reset = swept?.reaped ?? 0;
     while (true) {
       const [count] = await this.#execute(sql.RESET_ORPHANS, [
         text,
@@ -260,11 +339,12 @@ export class PostgresPipelineRunRepository
     value: unknown,
   ): Promise<void> {
     const id = canonicalUuid(runId, "Cannot set payload field: runId");
+    checkPayloadKey(key);
     const name = JSON.stringify(storableText(key));
     const text = storableJson(value, "Cannot set payload field: value");
     const json = `{"pipeline_run_id":"${id}","key":${name},"value":${text}}`;
     await this.#writes.add(
-      { json, field: `${id}${name}` },
+      { kind: "field", json, key: `${id}${name}` },
       json.length,
       this.#writeTimeout,
     );
@@ -324,6 +404,7 @@ export class PostgresPipelineRunRepository
 
   async #close(timeout: number): Promise<void> {
     await this.#writes.close(timeout);
+    await this.#log?.close();
     await this.#onClose?.();
   }
 
@@ -340,12 +421,19 @@ export class PostgresPipelineRunRepository
     return rows.map(toRow);
   }
 
-  async #write(writes: readonly Write[]): Promise<void> {
+  /** Writes a group, and tells the steps whose leases are lost. */
+  async #write(writes: readonly Write[]): Promise<Map<Write, Error>> {
     const rows: string[] = [];
     const fields = new Map<string, string>();
-    for (const { json, field } of writes) {
-      if (field === undefined) rows.push(json);
-      else fields.set(field, json);
+    const steps: Step[] = [];
+    for (const write of writes) {
+      if (write.kind === "row") rows.push(write.json);
+      else if (write.kind === "field") fields.set(write.key, write.json);
+      else steps.push(write);
+    }
+    const log = this.#log;
+    if (log !== undefined && steps.length > 0) {
+      return await this.#writeSteps(log, steps, rows, fields);
     }
     const token = crypto.randomUUID();
     const [answer] = await execute(
@@ -356,23 +444,87 @@ export class PostgresPipelineRunRepository
         : [toArray(rows), toArray(fields.values()), token],
       this.#statementTimeout,
     );
-    // A client confused by somebody else's bad parameter gives the answers of
-    // other statements: nothing is known of this one then.
-    if (answer !== token) {
-      throw new RepositoryError("The answer is not that of the statement");
+    checkToken(answer, token);
+    return new Map();
+  }
+
+  async #writeSteps(
+    log: PostgresRunLog,
+    steps: readonly Step[],
+    rows: string[],
+    fields: ReadonlyMap<string, string>,
+  ): Promise<Map<Write, Error>> {
+    const runs = new Map<Lease, { last_seq: number; ending?: string }>();
+    const events: string[] = [];
+    for (const { lease, row, event, seq, ending } of steps) {
+      if (row !== undefined) rows.push(row);
+      if (event !== undefined) events.push(event);
+      const run = runs.get(lease);
+      runs.set(lease, {
+        last_seq: Math.max(seq, run?.last_seq ?? 0),
+        ending: ending ?? run?.ending,
+      });
     }
+    const token = crypto.randomUUID();
+    const ids = [...runs.keys()].map((lease) => lease.runId);
+    const [answer] = await execute(
+      this.#client,
+      WRITE_STEPS,
+      [
+        toArray(rows),
+        toArray(fields.values()),
+        JSON.stringify(
+          [...runs].map(([lease, run]) => ({
+            id: lease.runId,
+            claim: lease.token,
+            generation: lease.generation,
+            begins: !lease.written,
+            ...run,
+          })),
+        ),
+        toArray(events),
+        log.owner,
+        String(this.#lease),
+        ids.length > MAX_NOTIFIED ? "*" : ids.join(","),
+        token,
+      ],
+      this.#statementTimeout,
+    );
+    const { token: answered, lost } = (answer ?? {}) as {
+      token?: string;
+      lost?: string[];
+    };
+    checkToken(answered, token);
+    const refused = new Map<Write, Error>();
+    const lostIds = new Set(lost);
+    for (const step of steps) {
+      const { lease } = step;
+      if (lostIds.has(lease.runId)) refused.set(step, lease.lose());
+      else if (!lease.written) {
+        lease.written = true;
+        if (!lease.ending) log.hold(lease);
+      }
+    }
+    log.onWritten(new Set(ids));
+    return refused;
   }
 
   /** Executes what is safe to repeat, again where the connection was lost. */
   async #execute(
     query: string,
-    parameters: string[],
-    maxAttempts = 6,
+    parameters: (string | null)[],
+    maxAttempts = READ_ATTEMPTS,
   ): Promise<unknown[]> {
     try {
       return await retry(
         () => execute(this.#client, query, parameters, this.#statementTimeout),
-        { maxAttempts, minTimeout: 50, isRetriable: isWorthRepeating },
+        {
+          maxAttempts,
+          minTimeout: 50,
+          maxTimeout: 1_000,
+          jitter: 0.5,
+          isRetriable: isWorthRepeating,
+        },
       );
     } catch (error) {
       throw error instanceof RetryError ? error.cause : error;
@@ -384,6 +536,14 @@ export class PostgresPipelineRunRepository
 function isWorthRepeating(error: unknown): boolean {
   return error instanceof RepositoryError && error.transient &&
     !(error.cause instanceof DOMException);
+}
+
+// A client confused by somebody else's bad parameter gives the answers of other
+// statements: nothing is known of this one then.
+function checkToken(answer: unknown, token: string): void {
+  if (answer !== token) {
+    throw new RepositoryError("The answer is not that of the statement");
+  }
 }
 
 function toArray(items: Iterable<string>): string {

@@ -32,6 +32,30 @@ begin
     primary key (pipeline_run_id, key)
   );
 
+  create table if not exists pipeline_run_leases (
+    pipeline_run_id uuid primary key,
+    owner uuid not null,
+    claim uuid not null,
+    generation integer not null,
+    last_seq bigint not null,
+    expires_at timestamptz not null,
+    ended_at timestamptz,
+    ending uuid,
+    abort_requested_at timestamptz,
+    abort_reason text
+  );
+
+  create table if not exists pipeline_run_events (
+    pipeline_run_id uuid not null,
+    seq bigint not null,
+    kind text not null,
+    at timestamptz not null,
+    payload json,
+    message text,
+    logged_at timestamptz not null default now(),
+    primary key (pipeline_run_id, seq)
+  );
+
   -- "create index if not exists" waits for every writer of the table before it
   -- looks; this looks first.
   if to_regclass('pipeline_runs_run_created_at_idx') is null then
@@ -44,6 +68,15 @@ begin
   end if;
   if to_regclass('pipeline_runs_created_at_idx') is null then
     create index pipeline_runs_created_at_idx on pipeline_runs (created_at desc);
+  end if;
+  -- What changes while a run lives is in no index, so that updates stay cheap.
+  if to_regclass('pipeline_run_leases_live_idx') is null then
+    create index pipeline_run_leases_live_idx
+      on pipeline_run_leases (owner) where ended_at is null;
+  end if;
+  if to_regclass('pipeline_run_events_ending_idx') is null then
+    create index pipeline_run_events_ending_idx
+      on pipeline_run_events (logged_at) where kind in ('Completed', 'Errored');
   end if;
 end
 $migration$`;
@@ -66,5 +99,26 @@ export const COLUMNS: Readonly<Record<string, readonly string[]>> = {
     "value",
     "created_at",
     "updated_at",
+  ],
+  pipeline_run_leases: [
+    "pipeline_run_id",
+    "owner",
+    "claim",
+    "generation",
+    "last_seq",
+    "expires_at",
+    "ended_at",
+    "ending",
+    "abort_requested_at",
+    "abort_reason",
+  ],
+  pipeline_run_events: [
+    "pipeline_run_id",
+    "seq",
+    "kind",
+    "at",
+    "payload",
+    "message",
+    "logged_at",
   ],
 };

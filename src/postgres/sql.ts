@@ -16,7 +16,7 @@ const ROW = `
  * microsecond for each row before it in the statement, and by one more than the
  * run's last row where that clock was set back.
  */
-const INSERT_ROWS = `
+export const insertRows = (condition: string): string => `
   insert into pipeline_runs (
     id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
     dataset_id, run_info
@@ -35,9 +35,10 @@ const INSERT_ROWS = `
     r.run_info
   from json_populate_recordset(null::pipeline_runs, $1::text::json)
     with ordinality r
+  ${condition}
   on conflict (id) do nothing`;
 
-const UPSERT_FIELDS = `
+export const UPSERT_FIELDS = `
   insert into pipeline_run_payload_fields (
     pipeline_run_id, key, value, created_at, updated_at
   )
@@ -53,12 +54,12 @@ const UPSERT_FIELDS = `
 
 /** Writes rows; `$2` comes back, to tell this statement's answer from another's. */
 export const WRITE_ROWS = `
-  with written as (${INSERT_ROWS})
+  with written as (${insertRows("")})
   select to_json($2::text)::text`;
 
 /** Writes rows and payload fields; `$3` comes back. */
 export const WRITE_ROWS_AND_FIELDS = `
-  with written as (${INSERT_ROWS}), upserted as (${UPSERT_FIELDS})
+  with written as (${insertRows("")}), upserted as (${UPSERT_FIELDS})
   select to_json($3::text)::text`;
 
 export const LATEST_STATUS = `
@@ -148,6 +149,11 @@ export const RESET_ORPHANS = `
     from pipeline_runs r
     where r.status::text in (
         'DATASET_PROCESSING_INITIATED', 'DATASET_PROCESSING_STARTED'
+      )
+      and not exists (
+        select
+        from pipeline_run_leases l
+        where l.pipeline_run_id = r.pipeline_run_id and l.ended_at is null
       )
       and not exists (
         select

@@ -1,0 +1,133 @@
+import { LeaseLostError } from "../errors.ts";
+import type { RunEvent } from "../event.ts";
+import type { LoggedRun, LogStep, RunLease } from "../run_log.ts";
+import { storableJson } from "../storable.ts";
+import { rowJson } from "./row_json.ts";
+import type { Write } from "./write.ts";
+
+/** What a {@linkcode Lease} needs of its log. */
+export interface LeaseDependencies {
+  /** Claims a run that somebody else may hold. */
+  claim: (lease: Lease) => Promise<{ generation: number; lastSeq: number }>;
+  /** Writes a step, in order. */
+  write: (write: Write, bytes: number, droppable: boolean) => Promise<void>;
+  /** Told when the run has ended, or the lease is lost. */
+  onEnded: (lease: Lease) => void;
+  /** Reads the first ending at or behind an event. */
+  ending: (runId: string, from: number) => Promise<RunEvent | undefined>;
+}
+
+/**
+ * The claim of this instance on one run.
+ *
+ * A run with an id of the caller's is claimed before it begins. One with a
+ * random id is claimed by the statement that writes its first row: nobody else
+ * can know it.
+ */
+export class Lease implements RunLease {
+  /** What tells this claim from others on the same run. */
+  readonly token: string = crypto.randomUUID();
+  /** The fencing number of the claim. */
+  generation = 1;
+  /** Whether the lease is in the database. */
+  written = false;
+  /** Whether the ending is on its way. */
+  ending = false;
+  readonly #run: LoggedRun;
+  readonly #dependencies: LeaseDependencies;
+  #firstSeq = 1;
+  #lost: LeaseLostError | undefined;
+  #abortRequested = false;
+
+  constructor(run: LoggedRun, dependencies: LeaseDependencies) {
+    this.#run = run;
+    this.#dependencies = dependencies;
+  }
+
+  /** The run's UUID. */
+  get runId(): string {
+    return this.#run.runId;
+  }
+
+  async claim(): Promise<number> {
+    if (!this.#run.given) return 0;
+    const { generation, lastSeq } = await this.#dependencies.claim(this);
+    this.generation = generation;
+    this.written = true;
+    this.#firstSeq = lastSeq + 1;
+    return lastSeq;
+  }
+
+  serialize(payload: unknown): string {
+    return storableJson(
+      payload,
+      "Cannot publish: payload",
+      this.#run.maxPayloadBytes,
+    );
+  }
+
+  async write({ transition, event, ends = false }: LogStep): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
+    if (ends) this.ending = true;
+    const row = transition && rowJson(transition);
+    const write: Write = {
+      kind: "step",
+      lease: this,
+      row,
+      event: event && eventJson(event, "null"),
+      seq: event?.seq ?? 0,
+      ending: ends ? transition?.id ?? crypto.randomUUID() : undefined,
+    };
+    const bytes = (row?.length ?? 0) + (write.event?.length ?? 0);
+    await this.#dependencies.write(write, bytes, false);
+    if (ends) this.#dependencies.onEnded(this);
+  }
+
+  append(event: RunEvent, json: string): void {
+    if (this.#lost !== undefined) return;
+    const text = eventJson(event, json);
+    const write: Write = {
+      kind: "step",
+      lease: this,
+      event: text,
+      seq: event.seq,
+    };
+    // What is dropped for want of room shows as a gap: readers are told of it.
+    this.#dependencies.write(write, text.length, true).catch(() => {});
+  }
+
+  async recordedEnding(): Promise<RunEvent | undefined> {
+    return await this.#dependencies.ending(this.runId, this.#firstSeq);
+  }
+
+  /** Says that somebody asked for the run to be aborted. */
+  requestAbort(reason: string | undefined): void {
+    if (this.#abortRequested) return;
+    this.#abortRequested = true;
+    this.#run.onAbortRequest(reason);
+  }
+
+  /** Says that another instance has ended the run. */
+  lose(): LeaseLostError {
+    if (this.#lost === undefined) {
+      this.#lost = new LeaseLostError(this.runId);
+      this.#dependencies.onEnded(this);
+      this.#run.onLost(this.#lost);
+    }
+    return this.#lost;
+  }
+}
+
+function eventJson(event: RunEvent, payload: string): string {
+  const { runId, seq, kind, at } = event;
+  const head = JSON.stringify({
+    pipeline_run_id: runId,
+    seq,
+    kind,
+    at,
+    message: event.kind === "Errored" ? event.message : undefined,
+  });
+  return payload === "null"
+    ? head
+    : `${head.slice(0, -1)},"payload":${payload}}`;
+}

@@ -1,0 +1,132 @@
+import type { RunEvent } from "../event.ts";
+import type { SubscribeOptions } from "../options.ts";
+import type { LogFollower, WaitingReader } from "./log_follower.ts";
+
+/** Options of {@linkcode openLogStream}. */
+export interface LogStreamOptions extends SubscribeOptions {
+  runId: string;
+  follower: LogFollower;
+  /** Where the run is of this instance, its events from memory. */
+  local?: ReadableStream<RunEvent>;
+}
+
+/**
+ * The events of one run for one reader, from memory where the run is of this
+ * instance, and from the log otherwise and for what the memory has lost. A gap
+ * in the log itself is what was dropped from it.
+ */
+class LogSource implements UnderlyingDefaultSource<RunEvent> {
+  readonly #options: LogStreamOptions;
+  readonly #local: ReadableStreamDefaultReader<RunEvent> | undefined;
+  /** What was read from the log and not asked for yet. */
+  #buffer: RunEvent[] = [];
+  /** The number of the last event given. */
+  #position: number | undefined;
+  /** The number up to which the log is read instead of the memory. */
+  #refillTo = 0;
+  #waiting: WaitingReader | undefined;
+  #ended = false;
+  #removeListener: (() => void) | undefined;
+
+  constructor(options: LogStreamOptions) {
+    this.#options = options;
+    this.#position = options.after;
+    this.#local = options.local?.getReader();
+  }
+
+  start(controller: ReadableStreamDefaultController<RunEvent>): void {
+    const { signal } = this.#options;
+    if (signal === undefined) return;
+    const onAbort = () => {
+      controller.error(signal.reason);
+      this.cancel();
+    };
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort);
+    this.#removeListener = () => signal.removeEventListener("abort", onAbort);
+  }
+
+  async pull(
+    controller: ReadableStreamDefaultController<RunEvent>,
+  ): Promise<void> {
+    const event = await this.#next();
+    if (this.#ended) return;
+    if (event === undefined) return this.#end(controller);
+    const lagged = this.#lagBefore(event);
+    if (lagged !== undefined) {
+      controller.enqueue(lagged);
+      this.#position = lagged.seq;
+      if (this.#options.lag !== "skip") return this.#end(controller);
+      this.#buffer.unshift(event);
+      return;
+    }
+    this.#position = event.seq;
+    controller.enqueue(event);
+    if (event.kind === "Completed" || event.kind === "Errored") {
+      this.#end(controller);
+    }
+  }
+
+  cancel(): void {
+    this.#ended = true;
+    this.#removeListener?.();
+    this.#local?.cancel().catch(() => {});
+    if (this.#waiting !== undefined) {
+      this.#options.follower.forget(this.#waiting);
+    }
+  }
+
+  #end(controller: ReadableStreamDefaultController<RunEvent>): void {
+    this.cancel();
+    controller.close();
+  }
+
+  async #next(): Promise<RunEvent | undefined> {
+    while (this.#buffer.length === 0) {
+      const isRefilling = (this.#position ?? 0) < this.#refillTo;
+      if (this.#local !== undefined && !isRefilling) {
+        const { done, value } = await this.#local.read();
+        if (done) return undefined;
+        if (value.kind !== "Lagged") return value;
+        this.#refillTo = value.seq;
+      }
+      const news = await this.#read();
+      if (news.length === 0) return undefined;
+      this.#buffer = this.#local === undefined
+        ? news
+        : news.filter((event) => event.seq <= this.#refillTo);
+      // What was dropped from the log shows as a gap before the memory's next.
+      if (this.#buffer.length === 0) this.#refillTo = 0;
+    }
+    return this.#buffer.shift();
+  }
+
+  async #read(): Promise<RunEvent[]> {
+    const { runId, follower } = this.#options;
+    this.#waiting = { runId, after: this.#position };
+    const news = await follower.next(this.#waiting);
+    this.#waiting = undefined;
+    return news;
+  }
+
+  #lagBefore(event: RunEvent): RunEvent | undefined {
+    if (this.#position === undefined || event.seq <= this.#position + 1) {
+      return undefined;
+    }
+    return {
+      runId: event.runId,
+      seq: event.seq - 1,
+      at: new Date(),
+      payload: null,
+      kind: "Lagged",
+      missed: event.seq - 1 - this.#position,
+    };
+  }
+}
+
+/** Makes the stream of a run's events for one reader. */
+export function openLogStream(
+  options: LogStreamOptions,
+): ReadableStream<RunEvent> {
+  return new ReadableStream(new LogSource(options), { highWaterMark: 0 });
+}

@@ -1,0 +1,333 @@
+import { RunAlreadyActiveError } from "../errors.ts";
+import type { RunEvent } from "../event.ts";
+import type { SubscribeOptions } from "../options.ts";
+import type { RunPhase } from "../phase.ts";
+import type { LoggedRun, RunLease, RunLog, RunStatus } from "../run_log.ts";
+import type { RegistryWarning } from "../warning.ts";
+import type { PostgresClient } from "./client.ts";
+import { Lease } from "./lease.ts";
+import { LogFollower, type News, type WaitingReader } from "./log_follower.ts";
+import { openLogStream } from "./log_stream.ts";
+import { Notifications } from "./notifications.ts";
+import * as sql from "./run_log_sql.ts";
+import type { Write } from "./write.ts";
+
+/** How many events of a run one query gives. */
+const EVENTS_AT_ONCE = 200;
+/** How many runs one statement ends. */
+const REAPED_AT_ONCE = 500;
+/** How many events one statement deletes. */
+const PRUNED_AT_ONCE = 5_000;
+
+/** Options of {@linkcode PostgresRunLog}. */
+export interface PostgresRunLogOptions {
+  /** Sends what may be repeated, and gives its rows. */
+  read: (query: string, parameters: (string | null)[]) => Promise<unknown[]>;
+  /** Does so for longer: somebody relies on it. */
+  claim: (query: string, parameters: (string | null)[]) => Promise<unknown[]>;
+  /** Writes something, in order. */
+  write: (write: Write, bytes: number, droppable: boolean) => Promise<void>;
+  /** Whose notifications are listened to; `undefined` is nobody's. */
+  listener: PostgresClient | undefined;
+  lease: number;
+  renewal: number;
+  pollInterval: number;
+  logRetention: number;
+  warn: (warning: RegistryWarning) => void;
+}
+
+/** Shares runs between instances through leases, a log of events and NOTIFY. */
+export class PostgresRunLog implements RunLog {
+  /** Who holds the leases of this instance. */
+  readonly owner: string = crypto.randomUUID();
+  readonly #options: PostgresRunLogOptions;
+  readonly #leases = new Map<string, Lease>();
+  readonly #follower: LogFollower;
+  readonly #notifications: Notifications | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(options: PostgresRunLogOptions) {
+    this.#options = options;
+    const { listener, pollInterval, warn } = options;
+    this.#follower = new LogFollower({
+      read: (readers) => this.#read(readers),
+      pollInterval,
+      onTrouble: (cause) =>
+        warn({
+          kind: "log",
+          message: "Reading the log failed and is tried again",
+          cause,
+        }),
+    });
+    this.#notifications = listener && new Notifications({
+      client: listener,
+      notify: async (payload) => {
+        await options.read(sql.NOTIFY, [payload]);
+      },
+      onNotify: (payload) => this.#onNotify(payload),
+      onListen: () => {
+        this.#follower.wake();
+        this.#readRequests();
+      },
+      warn,
+    });
+  }
+
+  open(run: LoggedRun): RunLease {
+    return new Lease(run, {
+      claim: (lease) => this.#claim(lease),
+      write: this.#options.write,
+      onEnded: (lease) => this.#release(lease),
+      ending: (runId, from) => this.#readEnding(runId, from),
+    });
+  }
+
+  follow(
+    runId: string,
+    options: SubscribeOptions,
+    local?: (after: number | undefined) => ReadableStream<RunEvent>,
+  ): ReadableStream<RunEvent> {
+    if (local === undefined) this.#notifications?.start();
+    return openLogStream({
+      ...options,
+      runId,
+      follower: this.#follower,
+      local: local?.(options.after),
+    });
+  }
+
+  async requestAbort(
+    runId: string,
+    reason: string | undefined,
+  ): Promise<boolean> {
+    const [answer] = await this.#options.claim(sql.REQUEST_ABORT, [
+      runId,
+      reason ?? null,
+    ]);
+    const { live, known } = answer as { live: boolean | null; known: boolean };
+    if (live === false) await this.#reap("lease_expired", runId);
+    return known;
+  }
+
+  async status(runId: string): Promise<RunStatus | undefined> {
+    const [answer] = await this.#options.read(sql.STATUS, [runId]);
+    return toStatus(runId, answer as StatusAnswer);
+  }
+
+  async sweep(
+    reason: string = "lease_expired",
+  ): Promise<{ reaped: number; pruned: number }> {
+    // After an outage of our own the runs we hold are not to be ended.
+    if (this.#leases.size > 0) await this.#renew();
+    return {
+      reaped: await this.#reap(reason),
+      pruned: await this.#prune(),
+    };
+  }
+
+  /** Takes note of what was written: readers of this instance wait for it too. */
+  onWritten(runIds: ReadonlySet<string>): void {
+    this.#follower.wake(runIds);
+  }
+
+  /** Takes over a lease that has been written. */
+  hold(lease: Lease): void {
+    this.#leases.set(lease.runId, lease);
+    this.#notifications?.start();
+    this.#arm();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#follower.close();
+    await this.#notifications?.close();
+  }
+
+  #release(lease: Lease): void {
+    if (this.#leases.get(lease.runId) === lease) {
+      this.#leases.delete(lease.runId);
+    }
+    if (this.#leases.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #arm(): void {
+    if (this.#closed) return;
+    this.#timer ??= setTimeout(async () => {
+      this.#timer = undefined;
+      try {
+        await this.#renew();
+      } catch (cause) {
+        const message = "Renewing the leases failed and is tried again";
+        this.#options.warn({ kind: "lease", message, cause });
+      }
+      if (this.#leases.size > 0) this.#arm();
+    }, this.#options.renewal);
+  }
+
+  async #claim(lease: Lease): Promise<{ generation: number; lastSeq: number }> {
+    const { runId, token } = lease;
+    const parameters = [runId, this.owner, token, String(this.#options.lease)];
+    let [claimed] = await this.#options.claim(sql.CLAIM, parameters);
+    if (claimed === undefined && await this.#reap("lease_expired", runId) > 0) {
+      [claimed] = await this.#options.claim(sql.CLAIM, parameters);
+    }
+    if (claimed === undefined) throw new RunAlreadyActiveError(runId);
+    this.hold(lease);
+    const [generation, lastSeq] = claimed as [number, number];
+    return { generation, lastSeq };
+  }
+
+  /** Renews all leases, and hears what became of them and what is asked for. */
+  async #renew(): Promise<void> {
+    // What is claimed or ended while the statement is under way is not in it.
+    const held = [...this.#leases.values()].filter((lease) => !lease.ending);
+    const rows = await this.#options.read(sql.RENEW, [
+      this.owner,
+      String(this.#options.lease),
+    ]) as [string, string, boolean, string | null][];
+    const renewed = new Map(rows.map((row) => [row[1], row]));
+    for (const lease of held) {
+      const row = renewed.get(lease.token);
+      if (row === undefined) lease.lose();
+      else if (row[2]) lease.requestAbort(row[3] ?? undefined);
+    }
+  }
+
+  async #reap(reason: string, runId?: string): Promise<number> {
+    let reaped = 0;
+    while (true) {
+      const [answer] = await this.#options.read(sql.REAP, [
+        reason,
+        String(REAPED_AT_ONCE),
+        runId ?? null,
+      ]);
+      const [count] = answer as [number];
+      reaped += count;
+      if (count > 0) this.#follower.wake();
+      if (count < REAPED_AT_ONCE) return reaped;
+    }
+  }
+
+  async #prune(): Promise<number> {
+    let pruned = 0;
+    while (true) {
+      const [count] = await this.#options.read(sql.PRUNE, [
+        String(this.#options.logRetention),
+        String(PRUNED_AT_ONCE),
+      ]);
+      pruned += count as number;
+      if (count as number < PRUNED_AT_ONCE) return pruned;
+    }
+  }
+
+  async #read(readers: readonly WaitingReader[]): Promise<News[]> {
+    const waiting = readers.map(({ runId, after }) => ({ id: runId, after }));
+    const rows = await this.#options.read(sql.READ_EVENTS, [
+      JSON.stringify(waiting),
+      String(EVENTS_AT_ONCE),
+    ]) as { id: string; after: number | null; events: EventRow[] | null }[];
+    return rows.map(({ id, after, events }) => ({
+      runId: id,
+      after: after ?? undefined,
+      events: (events ?? []).map((row) => toEvent(id, row)),
+    }));
+  }
+
+  async #readEnding(
+    runId: string,
+    from: number,
+  ): Promise<RunEvent | undefined> {
+    try {
+      const [row] = await this.#options.read(sql.READ_ENDING, [
+        runId,
+        String(from),
+      ]);
+      return row === undefined ? undefined : toEvent(runId, row as EventRow);
+    } catch (cause) {
+      const message = `The recorded ending of run ${runId} could not be read`;
+      this.#options.warn({ kind: "log", runId, message, cause });
+      return undefined;
+    }
+  }
+
+  #onNotify(payload: string): void {
+    if (payload === "*") return this.#follower.wake();
+    const [kind, owner] = payload.split(" ");
+    if (kind !== "abort") {
+      return this.#follower.wake(new Set(payload.split(",")));
+    }
+    if (owner === this.owner) this.#readRequests();
+  }
+
+  async #readRequests(): Promise<void> {
+    if (this.#leases.size === 0 || this.#closed) return;
+    try {
+      await this.#renew();
+    } catch (cause) {
+      const message = "Requests to abort could not be read yet";
+      this.#options.warn({ kind: "lease", message, cause });
+    }
+  }
+}
+
+/** An event as the log gives it: seq, kind, at, payload, message. */
+type EventRow = [number, RunEvent["kind"], string, unknown, string | null];
+
+function toEvent(runId: string, row: EventRow): RunEvent {
+  const [seq, kind, at, payload, message] = row;
+  const base = { runId, seq, at: new Date(at), payload };
+  return (
+    kind === "Errored"
+      ? { ...base, kind, message: message ?? "" }
+      : { ...base, kind }
+  ) as RunEvent;
+}
+
+interface StatusAnswer {
+  status: string | null;
+  error: string | null;
+  event: EventRow | null;
+  lease: "live" | "expired" | "ended" | null;
+}
+
+function toStatus(
+  runId: string,
+  { status, error, event, lease }: StatusAnswer,
+): RunStatus | undefined {
+  if (status === null && event === null && lease === null) return undefined;
+  return {
+    runId,
+    phase: phaseOf(status, error, event, lease),
+    lastSeq: event?.[0] ?? 0,
+  };
+}
+
+function phaseOf(
+  status: string | null,
+  error: string | null,
+  event: EventRow | null,
+  lease: StatusAnswer["lease"],
+): RunPhase {
+  if (lease === "expired") return { name: "Errored", message: "lease_expired" };
+  if (lease === "live") {
+    return { name: event === null ? "Pending" : "Running" };
+  }
+  if (event?.[1] === "Completed") return { name: "Completed" };
+  if (event?.[1] === "Errored") {
+    return { name: "Errored", message: event[4] ?? "" };
+  }
+  switch (status) {
+    case "DATASET_PROCESSING_COMPLETED":
+      return { name: "Completed" };
+    case "DATASET_PROCESSING_ERRORED":
+      return { name: "Errored", message: error ?? "" };
+    case "DATASET_PROCESSING_STARTED":
+      return { name: "Running" };
+    default:
+      return { name: "Pending" };
+  }
+}

@@ -1,0 +1,349 @@
+import { insertRows, UPSERT_FIELDS } from "./sql.ts";
+
+/** The channel of all notifications. */
+export const CHANNEL = "pipeline_run_registry";
+
+/** How long a list of runs may be in a notification, in runs: 8,000 bytes is the most. */
+export const MAX_NOTIFIED = 200;
+
+/**
+ * Writes the steps of runs in one atomic statement, each on condition of its
+ * lease, and everything else that waits to be written.
+ *
+ * - `$1` rows, `$2` payload fields, `$3` the runs of the steps, `$4` events
+ * - `$5` the owner, `$6` how long a lease is, in milliseconds
+ * - `$7` what to notify of, or null; `$8` comes back
+ *
+ * Updating a lease, and not just reading it, makes this wait for a sweep that is
+ * ending the same run, and then see that it did; and the other way round. A
+ * repeated statement finds its own claim and its own ending, and so holds again.
+ *
+ * A run that begins and ends in one statement has no lease: nobody else can have
+ * heard of it.
+ */
+export const WRITE_STEPS = `
+  with run as (
+    select *
+    from json_to_recordset($3::text::json) run (
+      id uuid, claim uuid, generation integer, last_seq bigint, ending uuid,
+      begins boolean
+    )
+  ), held as (
+    update pipeline_run_leases l
+    set
+      last_seq = greatest(l.last_seq, run.last_seq),
+      expires_at = now() + $6::text::integer * interval '1 millisecond',
+      ended_at = case when run.ending is null then null else now() end,
+      ending = run.ending
+    from run
+    where l.pipeline_run_id = run.id and l.claim = run.claim
+      and l.generation = run.generation
+      and (l.ended_at is null or l.ending = run.ending)
+    returning l.pipeline_run_id
+  ), begun as (
+    insert into pipeline_run_leases (
+      pipeline_run_id, owner, claim, generation, last_seq, expires_at
+    )
+    select
+      run.id, $5::text::uuid, run.claim, run.generation, run.last_seq,
+      now() + $6::text::integer * interval '1 millisecond'
+    from run
+    where run.begins and run.ending is null
+    on conflict (pipeline_run_id) do nothing
+    returning pipeline_run_id
+  ), allowed as (
+    select pipeline_run_id from held
+    union
+    select pipeline_run_id from begun
+    union
+    select run.id from run where run.begins and run.ending is not null
+  ), written as (
+    ${
+  insertRows(`
+    where r.pipeline_run_id in (select pipeline_run_id from allowed)
+      or r.pipeline_run_id not in (select id from run)`)
+}
+  ), logged as (
+    insert into pipeline_run_events (
+      pipeline_run_id, seq, kind, at, payload, message
+    )
+    select e.pipeline_run_id, e.seq, e.kind, e.at, e.payload, e.message
+    from json_populate_recordset(null::pipeline_run_events, $4::text::json) e
+    join allowed on allowed.pipeline_run_id = e.pipeline_run_id
+    on conflict (pipeline_run_id, seq) do nothing
+  ), upserted as (${UPSERT_FIELDS})
+  select json_build_object(
+    'token', $8::text,
+    'lost', (
+      select coalesce(json_agg(run.id), '[]')
+      from run
+      where run.id not in (select pipeline_run_id from allowed)
+    ),
+    'notified', case
+      when $7::text is not null
+        then pg_notify('${CHANNEL}', $7::text) is null
+    end
+  )::text`;
+
+/**
+ * Claims `$1` for the owner `$2` under the claim `$3`; `$4` is how long a lease
+ * is, in milliseconds. No row: somebody holds it.
+ */
+export const CLAIM = `
+  insert into pipeline_run_leases as l (
+    pipeline_run_id, owner, claim, generation, last_seq, expires_at
+  )
+  values (
+    $1::text::uuid, $2::text::uuid, $3::text::uuid, 1,
+    coalesce(
+      (
+        select max(e.seq)
+        from pipeline_run_events e
+        where e.pipeline_run_id = $1::text::uuid
+      ),
+      0
+    ),
+    now() + $4::text::integer * interval '1 millisecond'
+  )
+  on conflict (pipeline_run_id) do update
+    set
+      owner = excluded.owner,
+      claim = excluded.claim,
+      generation = l.generation + 1,
+      last_seq = greatest(l.last_seq, excluded.last_seq),
+      expires_at = excluded.expires_at,
+      ended_at = null,
+      ending = null,
+      abort_requested_at = null,
+      abort_reason = null
+    where l.ended_at is not null or l.claim = excluded.claim
+  returning json_build_array(l.generation, l.last_seq)::text`;
+
+/** Renews the leases of the owner `$1` by `$2` milliseconds. */
+export const RENEW = `
+  update pipeline_run_leases l
+  set expires_at = now() + $2::text::integer * interval '1 millisecond'
+  where l.owner = $1::text::uuid and l.ended_at is null
+  returning json_build_array(
+    l.pipeline_run_id, l.claim, l.abort_requested_at is not null, l.abort_reason
+  )::text`;
+
+/**
+ * Ends up to `$2` runs whose lease ran out, of all or of the run `$3`, for the
+ * reason `$1`. Whoever else is ending some of them is not waited for.
+ */
+export const REAP = `
+  with expired as (
+    select l.pipeline_run_id
+    from pipeline_run_leases l
+    where l.ended_at is null and l.expires_at < now()
+      and ($3::text is null or l.pipeline_run_id = $3::text::uuid)
+    limit $2::text::integer
+    for update skip locked
+  ), reaped as (
+    update pipeline_run_leases l
+    set
+      ended_at = now(),
+      ending = gen_random_uuid(),
+      generation = l.generation + 1,
+      last_seq = l.last_seq + 1
+    from expired
+    where l.pipeline_run_id = expired.pipeline_run_id
+    returning l.pipeline_run_id, l.ending, l.last_seq
+  ), written as (
+    insert into pipeline_runs (
+      id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
+      dataset_id, run_info
+    )
+    select
+      reaped.ending,
+      greatest(
+        statement_timestamp(), r.created_at + interval '1 microsecond'
+      ),
+      'DATASET_PROCESSING_ERRORED', r.pipeline_run_id, r.pipeline_name,
+      r.pipeline_id, r.dataset_id,
+      json_build_object(
+        'data', coalesce((r.run_info::json) -> 'data', to_json('None'::text)),
+        'error', $1::text,
+        'reason', $1::text
+      )
+    from reaped
+    cross join lateral (
+      select *
+      from pipeline_runs r
+      where r.pipeline_run_id = reaped.pipeline_run_id
+      order by r.created_at desc
+      limit 1
+    ) r
+  ), logged as (
+    insert into pipeline_run_events (pipeline_run_id, seq, kind, at, message)
+    select reaped.pipeline_run_id, reaped.last_seq, 'Errored', now(), $1::text
+    from reaped
+  )
+  select json_build_array(
+    (select count(*) from reaped),
+    case
+      when exists (select from reaped) then pg_notify('${CHANNEL}', '*') is null
+    end
+  )::text`;
+
+/** Asks the owner of `$1` to abort it, for the reason `$2`. */
+export const REQUEST_ABORT = `
+  with requested as (
+    update pipeline_run_leases l
+    set
+      abort_requested_at = coalesce(l.abort_requested_at, now()),
+      abort_reason = case
+        when l.abort_requested_at is null then $2::text else l.abort_reason
+      end
+    where l.pipeline_run_id = $1::text::uuid and l.ended_at is null
+    returning l.owner, l.expires_at > now() as live
+  )
+  select json_build_object(
+    'live', (select live from requested),
+    'known', exists (
+      select from pipeline_run_leases l
+      where l.pipeline_run_id = $1::text::uuid
+    ) or exists (
+      select from pipeline_run_events e
+      where e.pipeline_run_id = $1::text::uuid
+    ) or exists (
+      select from pipeline_runs r where r.pipeline_run_id = $1::text::uuid
+    ),
+    'notified', (
+      select pg_notify('${CHANNEL}', 'abort ' || owner) is null from requested
+    )
+  )::text`;
+
+/**
+ * What is new for who waits: `$1` is a list of runs, each with the number of the
+ * last event known, or null for the beginning of the newest attempt; `$2` is
+ * how many events of each to give.
+ */
+export const READ_EVENTS = `
+  select json_build_object(
+    'id', w.id,
+    'after', w.after,
+    'events', news.events,
+    'over', news.events is null and last.over
+  )::text
+  from json_to_recordset($1::text::json) w (id uuid, after bigint)
+  cross join lateral (
+    select coalesce(
+      w.after,
+      (
+        select max(e.seq) - 1
+        from pipeline_run_events e
+        where e.pipeline_run_id = w.id and e.kind = 'Started'
+      ),
+      0
+    ) as after
+  ) start
+  cross join lateral (
+    select json_agg(
+      json_build_array(e.seq, e.kind, e.at, e.payload, e.message)
+      order by e.seq
+    ) as events
+    from (
+      select *
+      from pipeline_run_events e
+      where e.pipeline_run_id = w.id and e.seq > start.after
+      order by e.seq
+      limit $2::text::integer
+    ) e
+  ) news
+  cross join lateral (
+    select coalesce(
+      (
+        select e.kind in ('Completed', 'Errored')
+        from pipeline_run_events e
+        where e.pipeline_run_id = w.id
+        order by e.seq desc
+        limit 1
+      )
+      and not exists (
+        select
+        from pipeline_run_leases l
+        where l.pipeline_run_id = w.id and l.ended_at is null
+      ),
+      false
+    ) as over
+  ) last
+  where news.events is not null or last.over`;
+
+/** The newest row, event and lease of `$1`. */
+export const STATUS = `
+  select json_build_object(
+    'status', (
+      select r.status
+      from pipeline_runs r
+      where r.pipeline_run_id = $1::text::uuid
+      order by r.created_at desc
+      limit 1
+    ),
+    'error', (
+      select r.run_info ->> 'error'
+      from pipeline_runs r
+      where r.pipeline_run_id = $1::text::uuid
+      order by r.created_at desc
+      limit 1
+    ),
+    'event', (
+      select json_build_array(e.seq, e.kind, e.at, null, e.message)
+      from pipeline_run_events e
+      where e.pipeline_run_id = $1::text::uuid
+      order by e.seq desc
+      limit 1
+    ),
+    'lease', (
+      select case
+        when l.ended_at is not null then 'ended'
+        when l.expires_at < now() then 'expired'
+        else 'live'
+      end
+      from pipeline_run_leases l
+      where l.pipeline_run_id = $1::text::uuid
+    )
+  )::text`;
+
+/**
+ * Deletes up to `$2` of the events of runs that ended more than `$1`
+ * milliseconds ago and have not begun again. What somebody else deletes is not
+ * waited for.
+ */
+export const PRUNE = `
+  with ended as (
+    select e.pipeline_run_id, max(e.seq) as seq
+    from pipeline_run_events e
+    where e.kind in ('Completed', 'Errored')
+      and e.logged_at < now() - $1::text::bigint * interval '1 millisecond'
+    group by e.pipeline_run_id
+    limit $2::text::integer
+  ), doomed as (
+    select e.ctid
+    from ended
+    join pipeline_run_events e
+      on e.pipeline_run_id = ended.pipeline_run_id and e.seq <= ended.seq
+    order by e.pipeline_run_id, e.seq -- the ending, which finds them, last
+    limit $2::text::integer
+    for update of e skip locked
+  ), deleted as (
+    delete from pipeline_run_events e
+    using doomed
+    where e.ctid = doomed.ctid
+    returning e.seq
+  )
+  select to_json(count(*))::text from deleted`;
+
+/** The first ending of `$1` at or behind the event `$2`. */
+export const READ_ENDING = `
+  select json_build_array(e.seq, e.kind, e.at, e.payload, e.message)::text
+  from pipeline_run_events e
+  where e.pipeline_run_id = $1::text::uuid and e.seq >= $2::text::bigint
+    and e.kind in ('Completed', 'Errored')
+  order by e.seq
+  limit 1`;
+
+/** Notifies of `$1`. */
+export const NOTIFY = `
+  select to_json(pg_notify('${CHANNEL}', $1::text) is null)::text`;

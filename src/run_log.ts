@@ -1,0 +1,110 @@
+import type { RunEvent } from "./event.ts";
+import type { LeaseLostError } from "./errors.ts";
+import type { SubscribeOptions } from "./options.ts";
+import type { RunPhase } from "./phase.ts";
+import type { PipelineRunRow, PipelineRunTransition } from "./repository.ts";
+
+/** What a {@linkcode RunLog} is told of a run that begins. */
+export interface LoggedRun {
+  /** The run's UUID. */
+  readonly runId: string;
+  /** Whether the caller gave the id: it may be live elsewhere, or known. */
+  readonly given: boolean;
+  /** How large a payload may be as JSON, in bytes of UTF-8. */
+  readonly maxPayloadBytes: number;
+  /** Called when any instance asks for the run to be aborted. */
+  readonly onAbortRequest: (reason: string | undefined) => void;
+  /** Called when the lease is found lost. */
+  readonly onLost: (error: LeaseLostError) => void;
+}
+
+/** One atomic step of a run: rows and an event, on condition of the lease. */
+export interface LogStep {
+  /** A row of the audit trail. */
+  readonly transition?: PipelineRunTransition;
+  /** An event without a payload. */
+  readonly event?: RunEvent;
+  /** Whether it releases the lease. */
+  readonly ends?: boolean;
+}
+
+/** The claim of this instance on one run. */
+export interface RunLease {
+  /**
+   * Claims the run.
+   *
+   * @returns The number of the run's last event so far.
+   * @throws {RunAlreadyActiveError} If another instance holds it.
+   */
+  claim(): Promise<number>;
+
+  /**
+   * Writes a step, after those before it.
+   *
+   * @throws {LeaseLostError} If the lease is lost.
+   */
+  write(step: LogStep): Promise<void>;
+
+  /**
+   * A payload as the log will have it.
+   *
+   * @throws {TypeError} If it is not JSON.
+   * @throws {RangeError} If it is too large.
+   */
+  serialize(payload: unknown): string;
+
+  /** Writes an event behind; it is dropped when too much waits. */
+  append(event: RunEvent, json: string): void;
+
+  /**
+   * The last event of the attempt as the log has it, after the lease was lost;
+   * `undefined` where the log cannot be read.
+   */
+  recordedEnding(): Promise<RunEvent | undefined>;
+}
+
+/** What is known of a run, wherever it runs. */
+export interface RunStatus {
+  /** The run's UUID. */
+  runId: string;
+  /**
+   * Its phase. A run whose lease ran out is `Errored` with the message
+   * `"lease_expired"`, before any sweep came by.
+   */
+  phase: RunPhase;
+  /** Its newest row, once it has one. */
+  row?: PipelineRunRow;
+  /** The number of its last event in the log. */
+  lastSeq: number;
+}
+
+/** Makes runs known to other instances. */
+export interface RunLog {
+  /** Takes up a run of this instance. Nothing is written yet. */
+  open(run: LoggedRun): RunLease;
+
+  /**
+   * The events of a run, wherever it runs: see `PipelineRunRegistry.subscribe()`.
+   *
+   * @param local Where the run is of this instance, its events from memory
+   * behind a number. What that has lost is read from the log.
+   */
+  follow(
+    runId: string,
+    options: SubscribeOptions,
+    local?: (after: number | undefined) => ReadableStream<RunEvent>,
+  ): ReadableStream<RunEvent>;
+
+  /**
+   * Asks whoever runs a run to abort it; ends it where nobody does any more.
+   *
+   * @returns Whether the run is known.
+   */
+  requestAbort(runId: string, reason: string | undefined): Promise<boolean>;
+
+  /** What is known of a run; `undefined` for an unknown one. */
+  status(runId: string): Promise<RunStatus | undefined>;
+
+  /** Ends the runs whose lease ran out, and forgets old events. */
+  sweep(reason?: string): Promise<{ reaped: number; pruned: number }>;
+}

@@ -1,0 +1,163 @@
+import { type AuditTrail, RunTrail } from "./audit_trail.ts";
+import { LeaseLostError } from "./errors.ts";
+import type { RunEvent } from "./event.ts";
+import type { PipelineRunStatus, PipelineRunTransition } from "./repository.ts";
+import {
+  type RunInfo,
+  runInfoForErrored,
+  runInfoForInitiated,
+  runInfoForRunning,
+} from "./run_info.ts";
+import type { LogStep, RunLease } from "./run_log.ts";
+import type { CheckedRunSpec } from "./run_spec.ts";
+
+/** How the ending of a run was recorded. */
+export interface RecordedEnding {
+  /** Whether its row was written in time. */
+  readonly durable: boolean;
+  /** The last event as it is recorded, where another instance ended the run. */
+  readonly instead: RunEvent | undefined;
+}
+
+/**
+ * Records one attempt of a run: its rows and, where the run is shared with other
+ * instances, its events, in steps that are written in order.
+ */
+export class RunRecord {
+  /** The UUID of the STARTED row. */
+  readonly startedRowId: string = crypto.randomUUID();
+  /** The UUID of the pipeline; set before the first row. */
+  pipelineId: string = "";
+  readonly #spec: CheckedRunSpec;
+  readonly #auditTrail: AuditTrail;
+  readonly #lease: RunLease | undefined;
+  readonly #trail: RunTrail;
+  /** What goes with a row, by the row's id. */
+  readonly #steps = new Map<string, LogStep>();
+  #lost = false;
+
+  constructor(
+    spec: CheckedRunSpec,
+    auditTrail: AuditTrail,
+    lease: RunLease | undefined,
+  ) {
+    this.#spec = spec;
+    this.#auditTrail = auditTrail;
+    this.#lease = lease;
+    this.#trail = new RunTrail(
+      lease && ((transition) => this.#write(lease, transition)),
+    );
+  }
+
+  /** Records that the run is about to begin. */
+  initiated(): void {
+    this.#send(
+      this.#row("DATASET_PROCESSING_INITIATED", runInfoForInitiated()),
+      {},
+    );
+  }
+
+  /** Records that the run has begun. */
+  started(event: RunEvent): void {
+    const runInfo = runInfoForRunning(this.#spec.dataIds);
+    const row = this.#row("DATASET_PROCESSING_STARTED", runInfo);
+    this.#send({ ...row, id: this.startedRowId }, { event });
+  }
+
+  /**
+   * A payload as it will be recorded; `undefined` where events are not.
+   *
+   * @throws {TypeError} If it is not JSON.
+   * @throws {RangeError} If it is too large.
+   */
+  serialize(payload: unknown): string | undefined {
+    return this.#lease?.serialize(payload);
+  }
+
+  /** Records an event that nobody waits for. */
+  append(event: RunEvent, json: string | undefined): void {
+    this.#lease?.append(event, json ?? "null");
+  }
+
+  /**
+   * Records the ending.
+   *
+   * @param error What went wrong; `undefined` is nothing.
+   * @param event The last event.
+   * @param writesRow Whether there is a row of it.
+   */
+  async ended(
+    error: string | undefined,
+    event: RunEvent,
+    writesRow: boolean,
+  ): Promise<RecordedEnding> {
+    if (!writesRow && this.#lease === undefined) {
+      return { durable: false, instead: undefined };
+    }
+    const { dataIds } = this.#spec;
+    const row = error === undefined
+      ? this.#row("DATASET_PROCESSING_COMPLETED", runInfoForRunning(dataIds))
+      : this.#row(
+        "DATASET_PROCESSING_ERRORED",
+        runInfoForErrored(dataIds, error),
+      );
+    this.#steps.set(row.id, {
+      transition: writesRow ? row : undefined,
+      event,
+      ends: true,
+    });
+    const written = await this.#auditTrail.sendEnding(this.#trail, row);
+    if (!this.#lost) {
+      return { durable: written && writesRow, instead: undefined };
+    }
+    const instead = await this.#lease!.recordedEnding();
+    return { durable: instead !== undefined, instead };
+  }
+
+  /** Whether no row is on its way. */
+  get idle(): boolean {
+    return this.#trail.idle;
+  }
+
+  /** Calls back as soon as no row is on its way. */
+  whenIdle(callback: () => void): void {
+    if (this.#trail.idle) callback();
+    else this.#trail.onIdle = callback;
+  }
+
+  #send(row: PipelineRunTransition & { id: string }, step: LogStep): void {
+    if (this.#lease !== undefined) {
+      this.#steps.set(row.id, { ...step, transition: row });
+    }
+    this.#auditTrail.send(this.#trail, row);
+  }
+
+  async #write(
+    lease: RunLease,
+    { id }: PipelineRunTransition,
+  ): Promise<void> {
+    try {
+      await lease.write(this.#steps.get(id!)!);
+    } catch (error) {
+      if (error instanceof LeaseLostError) this.#lost = true;
+      throw error;
+    }
+    this.#steps.delete(id!);
+  }
+
+  #row(
+    status: PipelineRunStatus,
+    runInfo: RunInfo,
+  ): PipelineRunTransition & { id: string } {
+    const { runId, pipelineName, datasetId } = this.#spec;
+    return {
+      id: crypto.randomUUID(),
+      status,
+      pipelineRunId: runId,
+      pipelineName,
+      pipelineId: this.pipelineId,
+      datasetId,
+      runInfo,
+    };
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * An instance in a process of its own, for tests of what happens between
+ * instances: it does what it is told on its input, a line of JSON each, and tells
+ * what happens on its output.
+ *
+ * @module
+ */
+import { PipelineRunRegistry } from "../mod.ts";
+import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
+
+/** What an instance can be told to do. */
+export type Command =
+  | { do: "run"; runId?: string; yields: number; atOnce?: number }
+  | { do: "hold"; runId?: string }
+  | { do: "follow"; runId: string; after?: number }
+  | { do: "abort"; runId: string; reason?: string }
+  | { do: "sweep" };
+
+/** What an instance tells. */
+export type Report =
+  | { told: "ready" }
+  | { told: "began"; runId: string }
+  | {
+    told: "ended";
+    runId: string;
+    phase: string;
+    message?: string;
+    durable: boolean;
+  }
+  | { told: "stopped"; runId: string; reason: string; at: number }
+  | { told: "followed"; runId: string; events: string[] }
+  | { told: "aborted"; runId: string }
+  | { told: "swept"; reaped: number; pruned: number }
+  | { told: "refused"; error: string };
+
+/** How an instance is set up. */
+export interface InstanceOptions extends ConnectOptions {
+  url: string;
+  /** How far its clock is off, in milliseconds. */
+  clockOffset?: number;
+  /** Whether it listens to notifications. */
+  listens?: boolean;
+}
+
+function tell(report: Report): void {
+  console.log(JSON.stringify(report));
+}
+
+function shiftClock(offset: number): void {
+  const RealDate = Date;
+  globalThis.Date = class extends RealDate {
+    constructor(...args: []) {
+      super(...(args.length === 0 ? [RealDate.now() + offset] : args) as []);
+    }
+    static override now(): number {
+      return RealDate.now() + offset;
+    }
+  } as DateConstructor;
+}
+
+async function obey(
+  registry: PipelineRunRegistry,
+  command: Command,
+): Promise<void> {
+  switch (command.do) {
+    case "run": {
+      const { runId, yields } = command;
+      const handle = await registry.registerBackground(
+        { pipelineName: "work", runId },
+        async function* ({ signal }) {
+          for (let i = 0; i < yields; i++) {
+            signal.throwIfAborted();
+            yield i;
+            // Lets the others of this process have their turn.
+            if (i % 10 === 9) await new Promise((go) => setImmediate(go));
+          }
+        },
+      );
+      tell({ told: "began", runId: handle.runId });
+      const { phase, durable } = await handle.outcome;
+      tell({
+        told: "ended",
+        runId: handle.runId,
+        phase: phase.name,
+        message: phase.name === "Errored" ? phase.message : undefined,
+        durable,
+      });
+      return;
+    }
+    case "hold": {
+      const handle = await registry.registerBackground(
+        { pipelineName: "hold", runId: command.runId },
+        ({ runId, signal }) =>
+          new Promise((_, reject) => {
+            signal.addEventListener("abort", () => {
+              const reason = String(signal.reason);
+              tell({ told: "stopped", runId, reason, at: Date.now() });
+              reject(signal.reason);
+            });
+          }),
+      );
+      tell({ told: "began", runId: handle.runId });
+      const { phase, durable } = await handle.outcome;
+      tell({
+        told: "ended",
+        runId: handle.runId,
+        phase: phase.name,
+        message: phase.name === "Errored" ? phase.message : undefined,
+        durable,
+      });
+      return;
+    }
+    case "follow": {
+      const { runId, after } = command;
+      const events: string[] = [];
+      for await (const event of registry.subscribe(runId, { after })) {
+        events.push(`${event.seq} ${event.kind}`);
+      }
+      return tell({ told: "followed", runId, events });
+    }
+    case "abort":
+      await registry.abort(command.runId, command.reason);
+      return tell({ told: "aborted", runId: command.runId });
+    case "sweep": {
+      const { reaped, pruned } = await registry.sweep();
+      return tell({ told: "swept", reaped, pruned });
+    }
+  }
+}
+
+async function main(): Promise<void> {
+  const { url, clockOffset = 0, listens = true, ...options } = JSON.parse(
+    Deno.args[0],
+  ) as InstanceOptions;
+  if (clockOffset !== 0) shiftClock(clockOffset);
+  const onWarning = () => {};
+  await using repository = await connect(url, {
+    ...options,
+    ...listens ? {} : { listener: false },
+    onWarning,
+  });
+  await using registry = new PipelineRunRegistry({
+    repository,
+    onWarning,
+    endingTimeout: 30_000,
+  });
+  tell({ told: "ready" });
+  const lines = Deno.stdin.readable
+    .pipeThrough(new TextDecoderStream());
+  let rest = "";
+  for await (const chunk of lines) {
+    const complete = (rest + chunk).split("\n");
+    rest = complete.pop()!;
+    for (const line of complete) {
+      obey(registry, JSON.parse(line)).catch((error) =>
+        tell({ told: "refused", error: String(error) })
+      );
+    }
+  }
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,99 @@
+import type { Command, InstanceOptions, Report } from "./instance.ts";
+
+type Told<T extends Report["told"]> = Extract<Report, { told: T }>;
+
+/** An instance in a process of its own, and what it has told so far. */
+export class InstanceProcess implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #reports: Report[] = [];
+  readonly #read: Promise<void>;
+  #onReport = Promise.withResolvers<void>();
+  #ended = false;
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.#writer = child.stdin.getWriter();
+    this.#read = this.#readReports();
+  }
+
+  /** Starts an instance; it is ready when this resolves. */
+  static async start(options: InstanceOptions): Promise<InstanceProcess> {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--no-check",
+        new URL("./instance.ts", import.meta.url).pathname,
+        JSON.stringify(options),
+      ],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const instance = new InstanceProcess(child);
+    await instance.told("ready");
+    return instance;
+  }
+
+  /** Tells it to do something. */
+  async tell(command: Command): Promise<void> {
+    const line = `${JSON.stringify(command)}\n`;
+    await this.#writer.write(new TextEncoder().encode(line));
+  }
+
+  /** Waits until it has told something, `count` times. */
+  async toldTimes<T extends Report["told"]>(
+    told: T,
+    count: number,
+    isIt: (report: Told<T>) => boolean = () => true,
+  ): Promise<Told<T>[]> {
+    while (true) {
+      const found = this.#reports.filter((report): report is Told<T> =>
+        report.told === told && isIt(report as Told<T>)
+      );
+      if (found.length >= count) return found;
+      if (this.#ended) {
+        throw new Error(`The instance ended before it told "${told}"`);
+      }
+      await this.#onReport.promise;
+    }
+  }
+
+  /** Waits until it has told something. */
+  async told<T extends Report["told"]>(
+    told: T,
+    isIt?: (report: Told<T>) => boolean,
+  ): Promise<Told<T>> {
+    return (await this.toldTimes(told, 1, isIt))[0];
+  }
+
+  /** Sends it a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** Ends it: in order, unless it is gone already. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writer.close().catch(() => {});
+    await this.#child.status;
+    await this.#read;
+  }
+
+  async #readReports(): Promise<void> {
+    let rest = "";
+    const text = this.#child.stdout.pipeThrough(new TextDecoderStream());
+    for await (const chunk of text) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) this.#reports.push(JSON.parse(line));
+      this.#wake();
+    }
+    this.#ended = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#onReport.resolve();
+    this.#onReport = Promise.withResolvers();
+  }
+}

@@ -1,0 +1,380 @@
+import { assert, assertEquals } from "@std/assert";
+import postgres from "postgres";
+import {
+  PipelineRunRegistry,
+  type RegistryWarning,
+  type RunEvent,
+} from "../mod.ts";
+import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
+import { InstanceProcess } from "./instance_process.ts";
+import { hasPooler, startPooler } from "./pooler.ts";
+import { openDatabase, startPostgresServer } from "./postgres_server.ts";
+
+/** A registry in this process, on the same database as the others. */
+async function openRegistry(
+  url: string,
+  options: ConnectOptions = {},
+): Promise<AsyncDisposable & { registry: PipelineRunRegistry }> {
+  const stack = new AsyncDisposableStack();
+  const onWarning = () => {};
+  const repository = stack.use(await connect(url, { onWarning, ...options }));
+  const registry = stack.use(
+    new PipelineRunRegistry({ repository, onWarning }),
+  );
+  return { registry, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+const seqAndKind = ({ seq, kind }: RunEvent) => `${seq} ${kind}`;
+
+/** What a run of so many Yields tells, from an event on. */
+function expected(yields: number, after = 0): string[] {
+  return [
+    "1 Started",
+    ...Array.from({ length: yields }, (_, i) => `${i + 2} Yield`),
+    `${yields + 2} Completed`,
+  ].slice(after);
+}
+
+for (const listens of [true, false]) {
+  const how = listens ? "" : " without notifications";
+  const polling = listens ? {} : { listener: false as const, pollInterval: 50 };
+
+  Deno.test(`PipelineRunRegistry.subscribe() follows a run of another instance from any moment${how}`, async () => {
+    await using database = await openDatabase();
+    await using here = await openRegistry(database.url, polling);
+    await using there = await InstanceProcess.start({
+      url: database.url,
+      listens,
+    });
+    const { registry } = here;
+    const runId = crypto.randomUUID();
+    const before = Array.fromAsync(registry.subscribe(runId));
+    await there.tell({ do: "run", runId, yields: 500 });
+    await there.told("began");
+    const during = Array.fromAsync(registry.subscribe(runId));
+    const behind = Array.fromAsync(registry.subscribe(runId, { after: 123 }));
+    await there.told("ended");
+    const after = Array.fromAsync(registry.subscribe(runId));
+    assertEquals((await before).map(seqAndKind), expected(500));
+    assertEquals((await during).map(seqAndKind), expected(500));
+    assertEquals((await behind).map(seqAndKind), expected(500, 123));
+    assertEquals((await after).map(seqAndKind), expected(500));
+    assertEquals(
+      await Array.fromAsync(registry.subscribe(runId, { after: 502 })),
+      [],
+    );
+    assertEquals(await registry.status(runId), {
+      runId,
+      phase: { name: "Completed" },
+      lastSeq: 502,
+    });
+  });
+
+  Deno.test(`PipelineRunRegistry.abort() reaches a run of another instance${how}`, async () => {
+    await using database = await openDatabase();
+    await using here = await openRegistry(database.url, polling);
+    await using there = await InstanceProcess.start({
+      url: database.url,
+      listens,
+      renewal: 100,
+    });
+    await there.tell({ do: "hold" });
+    const { runId } = await there.told("began");
+    const events = Array.fromAsync(here.registry.subscribe(runId));
+    // The run's lease is in the database once its first event is.
+    const first = here.registry.subscribe(runId).getReader();
+    await first.read();
+    await first.cancel();
+    await here.registry.abort(runId, "enough");
+    const { reason } = await there.told("stopped");
+    assertEquals(reason, "enough");
+    const { phase, message } = await there.told("ended");
+    assertEquals([phase, message], ["Errored", "aborted: enough"]);
+    assertEquals((await events).at(-1)?.kind, "Errored");
+  });
+}
+
+Deno.test("PipelineRunRegistry numbers a run's events on, whichever instance runs it next", async () => {
+  await using database = await openDatabase();
+  await using here = await openRegistry(database.url);
+  await using there = await InstanceProcess.start({ url: database.url });
+  const runId = crypto.randomUUID();
+  await there.tell({ do: "run", runId, yields: 3 });
+  await there.told("ended");
+  await here.registry.registerInline(
+    { pipelineName: "work", runId },
+    ({ publish }) => publish("again"),
+  );
+  await there.tell({ do: "follow", runId });
+  const { events } = await there.told("followed");
+  assertEquals(events, ["6 Started", "7 Yield", "8 Completed"]);
+});
+
+Deno.test("PipelineRunRegistry.registerBackground() refuses a run that is live on another instance", async () => {
+  await using database = await openDatabase();
+  await using here = await openRegistry(database.url);
+  await using there = await InstanceProcess.start({ url: database.url });
+  const runId = crypto.randomUUID();
+  await here.registry.registerBackground(
+    { pipelineName: "hold", runId },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  await there.tell({ do: "run", runId, yields: 1 });
+  const { error } = await there.told("refused");
+  assert(error.startsWith("RunAlreadyActiveError"), error);
+  assertEquals(here.registry.snapshotStatus(runId), { name: "Running" });
+});
+
+Deno.test("PipelineRunRegistry.sweep() ends the runs of an instance that was killed, once, and no others", async () => {
+  await using database = await openDatabase();
+  const lease = { lease: 1_500, renewal: 200 };
+  await using here = await openRegistry(database.url, lease);
+  const { registry } = here;
+  const live = await registry.registerBackground(
+    { pipelineName: "live" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  const owner = await InstanceProcess.start({ url: database.url, ...lease });
+  await owner.tell({ do: "hold" });
+  const { runId } = await owner.told("began");
+  const reader = registry.subscribe(runId).getReader();
+  await reader.read();
+  owner.kill("SIGKILL");
+  await owner[Symbol.asyncDispose]();
+
+  let expired = false;
+  while (!expired) {
+    const phase = (await registry.status(runId))?.phase;
+    expired = phase?.name === "Errored" && phase.message === "lease_expired";
+  }
+  const sweeps = await Promise.all(
+    Array.from({ length: 10 }, () => registry.sweep()),
+  );
+  assertEquals(sweeps.reduce((sum, { reaped }) => sum + reaped, 0), 1);
+  const { value } = await reader.read();
+  assertEquals(value && [value.seq, value.kind], [2, "Errored"]);
+  assertEquals((await reader.read()).done, true);
+  const rows = await database.sql`
+    select status, run_info::text from pipeline_runs
+    where pipeline_run_id = ${runId} order by created_at
+  `;
+  assertEquals(rows.map((row) => row.status), [
+    "DATASET_PROCESSING_STARTED",
+    "DATASET_PROCESSING_ERRORED",
+  ]);
+  assertEquals(
+    rows[1].run_info.replaceAll(" ", ""),
+    '{"data":"None","error":"lease_expired","reason":"lease_expired"}',
+  );
+  assertEquals(registry.snapshotStatus(live.runId), { name: "Running" });
+});
+
+Deno.test("PipelineRunRegistry leaves the ending to the sweeper when its instance was frozen past its lease", async () => {
+  await using database = await openDatabase();
+  const lease = { lease: 1_000, renewal: 200 };
+  await using here = await openRegistry(database.url, lease);
+  const { registry } = here;
+  await using owner = await InstanceProcess.start({
+    url: database.url,
+    ...lease,
+  });
+  await owner.tell({ do: "hold" });
+  const { runId } = await owner.told("began");
+  const events = Array.fromAsync(registry.subscribe(runId));
+  const first = registry.subscribe(runId).getReader();
+  await first.read();
+  await first.cancel();
+  owner.kill("SIGSTOP");
+  let reaped = 0;
+  while (reaped === 0) ({ reaped } = await registry.sweep());
+  owner.kill("SIGCONT");
+
+  const { reason } = await owner.told("stopped");
+  assert(reason.startsWith("LeaseLostError"), reason);
+  const ended = await owner.told("ended");
+  assertEquals([ended.phase, ended.message], ["Errored", "lease_expired"]);
+  assertEquals((await events).map(seqAndKind), ["1 Started", "2 Errored"]);
+  const rows = await database.sql`
+    select status from pipeline_runs
+    where pipeline_run_id = ${runId} order by created_at
+  `;
+  assertEquals(rows.map((row) => row.status), [
+    "DATASET_PROCESSING_STARTED",
+    "DATASET_PROCESSING_ERRORED",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry goes by the clock of the database alone", async () => {
+  await using database = await openDatabase();
+  await using here = await openRegistry(database.url);
+  const hour = 3_600_000;
+  await using ahead = await InstanceProcess.start({
+    url: database.url,
+    clockOffset: hour,
+  });
+  await using behind = await InstanceProcess.start({
+    url: database.url,
+    clockOffset: -hour,
+  });
+  await ahead.tell({ do: "hold" });
+  const { runId } = await ahead.told("began");
+  await behind.tell({ do: "follow", runId });
+  const first = here.registry.subscribe(runId).getReader();
+  await first.read();
+  await first.cancel();
+  await behind.tell({ do: "sweep" });
+  assertEquals((await behind.told("swept")).reaped, 0);
+  await behind.tell({ do: "abort", runId });
+  const { events } = await behind.told("followed");
+  assertEquals(events, ["1 Started", "2 Errored"]);
+});
+
+Deno.test("PipelineRunRegistry loses and repeats nothing among eight instances and a restart of Postgres", async () => {
+  const INSTANCES = 8;
+  const RUNS = 50;
+  const YIELDS = 200;
+  await using server = await startPostgresServer();
+  await using stack = new AsyncDisposableStack();
+  const start = async () =>
+    stack.use(await InstanceProcess.start({ url: server.url }));
+  const followers = [await start(), await start()];
+  const owners = [];
+  for (let i = 0; i < INSTANCES; i++) owners.push(await start());
+  const runIds: string[] = [];
+  for (const owner of owners) {
+    for (let i = 0; i < RUNS; i++) {
+      const runId = crypto.randomUUID();
+      runIds.push(runId);
+      for (const follower of followers) {
+        await follower.tell({ do: "follow", runId });
+      }
+      await owner.tell({ do: "run", runId, yields: YIELDS });
+    }
+  }
+  await owners[0].told("ended");
+  await server.kill("SIGKILL");
+  await server.start();
+
+  const durable = new Set<string>();
+  for (const owner of owners) {
+    const refused = owner.toldTimes("refused", 1).then(
+      ([{ error }]) => {
+        throw new Error(error);
+      },
+      () => {},
+    );
+    const ended = await Promise.race([owner.toldTimes("ended", RUNS), refused]);
+    for (const report of ended!) {
+      assertEquals(report.phase, "Completed");
+      if (report.durable) durable.add(report.runId);
+    }
+  }
+  assertEquals(durable.size, INSTANCES * RUNS);
+  for (const follower of followers) {
+    const followed = await follower.toldTimes("followed", INSTANCES * RUNS);
+    assertEquals(
+      new Set(followed.map(({ runId }) => runId)),
+      new Set(runIds),
+    );
+    for (const { events } of followed) {
+      assertEquals(events, expected(YIELDS));
+    }
+  }
+  const sql = postgres(server.url);
+  try {
+    const endings = await sql`
+      select pipeline_run_id,
+        count(*) filter (where kind in ('Completed', 'Errored'))::int as endings,
+        count(*)::int as events
+      from pipeline_run_events group by 1
+    `;
+    assertEquals(endings.length, INSTANCES * RUNS);
+    for (const row of endings) {
+      assertEquals([row.endings, row.events], [1, YIELDS + 2]);
+    }
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+});
+
+Deno.test("mod.ts loads nothing that only Postgres needs", async () => {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", new URL("../mod.ts", import.meta.url).pathname],
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout));
+  const specifiers = modules.map((module: { specifier: string }) =>
+    module.specifier
+  );
+  assert(specifiers.length > 10);
+  assertEquals(
+    specifiers.filter((name: string) =>
+      name.includes("/src/postgres/") || name.startsWith("npm:postgres")
+    ),
+    [],
+  );
+});
+
+Deno.test({
+  name:
+    "PipelineRunRegistry works through a transaction pooler, tells once that notifications do not arrive, and polls",
+  ignore: !await hasPooler(),
+  async fn() {
+    await using server = await startPostgresServer();
+    await using pooler = await startPooler(server.url);
+    const warnings: RegistryWarning[] = [];
+    const warned = Promise.withResolvers<void>();
+    await using here = await openRegistry(pooler.url, {
+      onWarning: (warning) => {
+        warnings.push(warning);
+        if (warning.kind === "notifications") warned.resolve();
+      },
+    });
+    await using there = await InstanceProcess.start({
+      url: pooler.url,
+      renewal: 300,
+    });
+    const { registry } = here;
+    const runId = crypto.randomUUID();
+    const events = Array.fromAsync(registry.subscribe(runId));
+    await there.tell({ do: "run", runId, yields: 300 });
+    assertEquals((await events).map(seqAndKind), expected(300));
+
+    await there.tell({ do: "hold" });
+    const [, held] = await there.toldTimes("began", 2);
+    const reader = registry.subscribe(held.runId).getReader();
+    await reader.read();
+    await registry.abort(held.runId, "enough");
+    assertEquals((await there.told("stopped")).reason, "enough");
+    assertEquals((await reader.read()).value?.kind, "Errored");
+    await reader.cancel();
+
+    await warned.promise;
+    assertEquals(warnings.map(({ kind }) => kind), ["notifications"]);
+  },
+});
+
+Deno.test("PipelineRunRegistry.abort() reaches another instance in under 100 ms, 19 times of 20", async () => {
+  await using database = await openDatabase();
+  await using here = await openRegistry(database.url);
+  await using there = await InstanceProcess.start({ url: database.url });
+  const times: number[] = [];
+  for (let i = 1; i <= 40; i++) {
+    await there.tell({ do: "hold" });
+    const { runId } = (await there.toldTimes("began", i))[i - 1];
+    const reader = here.registry.subscribe(runId).getReader();
+    await reader.read();
+    await reader.cancel();
+    const asked = Date.now();
+    await here.registry.abort(runId);
+    const { at } = await there.told(
+      "stopped",
+      (report) => report.runId === runId,
+    );
+    times.push(at - asked);
+  }
+  times.sort((a, b) => a - b);
+  assert(times[37] < 100, `in ms: ${times}`);
+  // Not even the first, which may come before the instance listens, waits for a
+  // renewal.
+  assert(times[39] < 1_000, `in ms: ${times}`);
+});

@@ -1,0 +1,86 @@
+/** A transaction pooler between a test and Postgres. */
+export interface Pooler extends AsyncDisposable {
+  /** Connects through the pooler. */
+  readonly url: string;
+}
+
+/** The user that a server without passwords runs as when tests run as root. */
+const NOBODY = 65534;
+
+/** Whether there is a pgbouncer on this machine. */
+export async function hasPooler(): Promise<boolean> {
+  try {
+    const { success } = await new Deno.Command("pgbouncer", {
+      args: ["--version"],
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    return success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Starts a pgbouncer in transaction mode in front of a server. */
+export async function startPooler(serverUrl: string): Promise<Pooler> {
+  const server = new URL(serverUrl);
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const folder = await Deno.makeTempDir({ prefix: "pooler_" });
+  const users = `${folder}/users.txt`;
+  const config = `${folder}/pgbouncer.ini`;
+  await Deno.writeTextFile(users, '"postgres" ""\n');
+  await Deno.writeTextFile(
+    config,
+    `[databases]
+* = host=${server.hostname} port=${server.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = trust
+auth_file = ${users}
+pool_mode = transaction
+default_pool_size = 4
+ignore_startup_parameters = search_path,extra_float_digits
+`,
+  );
+  const isRoot = Deno.uid() === 0;
+  if (isRoot) {
+    for (const path of [folder, users, config]) {
+      await Deno.chown(path, NOBODY, NOBODY);
+    }
+  }
+  const child = new Deno.Command("pgbouncer", {
+    args: ["-q", config],
+    stdout: "null",
+    stderr: "null",
+    ...isRoot ? { uid: NOBODY } : {},
+  }).spawn();
+  const url = new URL(serverUrl);
+  url.port = String(port);
+  await accepts(port);
+  return {
+    url: url.href,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.status;
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+async function accepts(port: number): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (true) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await new Promise((again) => setTimeout(again, 20));
+    }
+  }
+}

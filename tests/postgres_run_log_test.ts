@@ -1,0 +1,232 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  PipelineRunRegistry,
+  type RegistryWarning,
+  type RunEvent,
+  UnknownRunError,
+} from "../mod.ts";
+import {
+  type PostgresClient,
+  PostgresPipelineRunRepository,
+  type PostgresPipelineRunRepositoryOptions,
+} from "../src/postgres/mod.ts";
+import { assertPending } from "./assert_pending.ts";
+import { type Database, openDatabase } from "./postgres_server.ts";
+
+interface Opened extends AsyncDisposable {
+  readonly database: Database;
+  readonly repository: PostgresPipelineRunRepository;
+  readonly registry: PipelineRunRegistry;
+  readonly warnings: RegistryWarning[];
+}
+
+/** A registry on a database of its own, whose client `wrap` may change. */
+async function open(
+  options: PostgresPipelineRunRepositoryOptions = {},
+  wrap: (client: PostgresClient) => PostgresClient = (client) => client,
+): Promise<Opened> {
+  const stack = new AsyncDisposableStack();
+  const database = stack.use(await openDatabase());
+  const warnings: RegistryWarning[] = [];
+  const onWarning = (warning: RegistryWarning) => warnings.push(warning);
+  const repository = stack.use(
+    new PostgresPipelineRunRepository(wrap(database.sql), {
+      onWarning,
+      ...options,
+    }),
+  );
+  await repository.migrate();
+  const registry = stack.use(
+    new PipelineRunRegistry({ repository, onWarning, channelCapacity: 4 }),
+  );
+  return {
+    database,
+    repository,
+    registry,
+    warnings,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+const seqAndKind = ({ seq, kind }: RunEvent) => `${seq} ${kind}`;
+
+Deno.test("PipelineRunRegistry.subscribe() refills what the memory has lost from the log", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 50; i++) yield i;
+    },
+  );
+  const reader = registry.subscribe(runId).getReader();
+  await outcome;
+  const payloads: unknown[] = [];
+  const kinds = new Set<string>();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    kinds.add(read.value.kind);
+    if (read.value.kind === "Yield") payloads.push(read.value.payload);
+  }
+  assertEquals(payloads, Array.from({ length: 50 }, (_, i) => i));
+  assertEquals([...kinds], ["Started", "Yield", "Completed"]);
+});
+
+Deno.test("PipelineRunRegistry tells exactly what was dropped from the log, and keeps the ending", async () => {
+  const gate = Promise.withResolvers<void>();
+  await using opened = await open(
+    { maxQueuedBytes: 2_000, statementTimeout: 60_000 },
+    (client) => ({
+      unsafe: async (query, ...rest) => {
+        if (query.includes("pipeline_run_leases l\n    set\n      last_seq")) {
+          await gate.promise;
+        }
+        return await client.unsafe(query, ...rest);
+      },
+    }),
+  );
+  const { registry } = opened;
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 100; i++) yield "x".repeat(50);
+    },
+  );
+  await assertPending(outcome);
+  gate.resolve();
+  assertEquals((await outcome).durable, true);
+  const events = await Array.fromAsync(
+    registry.subscribe(runId, { lag: "skip" }),
+  );
+  const lagged = events.filter((event) => event.kind === "Lagged");
+  assertEquals(lagged.length, 1);
+  const missed = lagged[0].kind === "Lagged" ? lagged[0].missed : 0;
+  assertEquals(events.length - 1 + missed, 102);
+  assert(missed > 0 && missed < 100, `missed ${missed}`);
+  assertEquals(events.at(-1)?.kind, "Completed");
+});
+
+Deno.test("RunContext.publish() refuses what the log cannot hold, and the run goes on", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const { runId, phase } = await registry.registerInline(
+    { pipelineName: "work" },
+    ({ publish }) => {
+      assertThrows(() => publish(1n), TypeError, "payload must be JSON");
+      assertThrows(
+        () => publish("x".repeat(2_000_000)),
+        RangeError,
+        "at most 1048576 bytes",
+      );
+      publish({ text: "a\0b\ud800" });
+    },
+  );
+  assertEquals(phase, { name: "Completed" });
+  const events = await Array.fromAsync(registry.subscribe(runId));
+  assertEquals(events.map(seqAndKind), [
+    "1 Started",
+    "2 Yield",
+    "3 Completed",
+  ]);
+  assertEquals(events[1].payload, { text: "a\ufffdb\ufffd" });
+});
+
+Deno.test("PipelineRunRegistry.sweep() prunes the events of runs that ended long ago, and nothing else", async () => {
+  await using opened = await open({ logRetention: 3_600_000 });
+  const { registry, database } = opened;
+  const run = async () => {
+    const { runId } = await registry.registerInline(
+      { pipelineName: "work" },
+      ({ publish }) => publish(1),
+    );
+    return runId;
+  };
+  const old = await run();
+  await database.sql`
+    update pipeline_run_events set logged_at = now() - interval '2 hours'
+  `;
+  const recent = await run();
+  const live = await registry.registerBackground(
+    { pipelineName: "work" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  assertEquals((await registry.sweep()).pruned, 3);
+  const left = await database.sql`
+    select distinct pipeline_run_id as id from pipeline_run_events
+  `;
+  assert(!left.some(({ id }) => id === old));
+  assert(left.some(({ id }) => id === recent));
+  assertEquals(
+    (await opened.repository.getPipelineRun(old))?.status,
+    "DATASET_PROCESSING_COMPLETED",
+  );
+  await registry.abort(live.runId);
+});
+
+Deno.test("PipelineRunRegistry.status() tells of any run", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  assertEquals(await registry.status(crypto.randomUUID()), undefined);
+  const failed = await registry.registerInline({ pipelineName: "work" }, () => {
+    throw new Error("boom");
+  });
+  await using other = new PipelineRunRegistry({
+    repository: opened.repository,
+  });
+  assertEquals(await other.status(failed.runId), {
+    runId: failed.runId,
+    phase: { name: "Errored", message: "boom" },
+    lastSeq: 2,
+  });
+});
+
+Deno.test("PipelineRunRegistry.abort() of a run that no instance knows is an UnknownRunError", async () => {
+  await using opened = await open();
+  await assertRejects(
+    () => opened.registry.abort(crypto.randomUUID()),
+    UnknownRunError,
+  );
+});
+
+Deno.test("PipelineRunRegistry.abort() leaves a finished run of another instance as it is", async () => {
+  await using opened = await open();
+  const { runId } = await opened.registry.registerInline(
+    { pipelineName: "work" },
+    () => {},
+  );
+  await using other = new PipelineRunRegistry({
+    repository: opened.repository,
+  });
+  await other.abort(runId, "too late");
+  assertEquals((await other.status(runId))?.phase, { name: "Completed" });
+});
+
+Deno.test("PipelineRunRegistry.subscribe() ends at once when a wait is cancelled", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const reader = registry.subscribe(crypto.randomUUID()).getReader();
+  const read = reader.read();
+  await reader.cancel();
+  assertEquals((await read).done, true);
+  const controller = new AbortController();
+  const aborted = registry.subscribe(crypto.randomUUID(), {
+    signal: controller.signal,
+  }).getReader().read();
+  controller.abort(new Error("left"));
+  await assertRejects(() => aborted, Error, "left");
+});
+
+Deno.test("PostgresPipelineRunRepository without shared writes rows and nothing else", async () => {
+  await using opened = await open({ shared: false });
+  const { registry, database, repository } = opened;
+  await registry.registerInline({ pipelineName: "work" }, ({ publish }) => {
+    publish(1n); // What nobody stores need not be JSON.
+  });
+  assertEquals(repository.runLog, undefined);
+  const [counts] = await database.sql`
+    select
+      (select count(*)::int from pipeline_runs) as rows,
+      (select count(*)::int from pipeline_run_events) as events,
+      (select count(*)::int from pipeline_run_leases) as leases
+  `;
+  assertEquals({ ...counts }, { rows: 2, events: 0, leases: 0 });
+});
