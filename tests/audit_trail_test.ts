@@ -570,7 +570,7 @@ function openRegistry(onWarning: (warning: RegistryWarning) => void = noop) {
 Deno.test("PipelineRunRegistry does not forget a run before its ending is written", async () => {
   await using opened = openRegistry();
   const { registry, repository, state, pass } = opened;
-  const outcome = registry.registerInline(KNOWN, noop);
+  const { outcome } = await registry.registerBackground(KNOWN, noop);
   await pass(5_000);
   assertEquals((await outcome).durable, false);
   assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
@@ -605,7 +605,7 @@ Deno.test("PipelineRunRegistry writes an ending also when onWarning throws", asy
     throw new Error("from onWarning");
   });
   const { registry, repository, state, pass } = opened;
-  const outcome = registry.registerInline(KNOWN, noop);
+  const { outcome } = await registry.registerBackground(KNOWN, noop);
   await pass(1_000);
   state.down = false;
   await pass(5_000);

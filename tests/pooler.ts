@@ -7,7 +7,7 @@ export interface Pooler extends AsyncDisposable {
 /** The user that a server without passwords runs as when tests run as root. */
 const NOBODY = 65534;
 
-/** Whether there is a pgbouncer on this machine. */
+/** Whether there is a pgbouncer on this machine; it says so where there is none. */
 export async function hasPooler(): Promise<boolean> {
   try {
     const { success } = await new Deno.Command("pgbouncer", {
@@ -17,8 +17,9 @@ export async function hasPooler(): Promise<boolean> {
     }).output();
     return success;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    console.warn("There is no pgbouncer: what needs a pooler is not tested");
+    return false;
   }
 }
 

@@ -347,10 +347,10 @@ Deno.test("PipelineRunRegistry says that a lost COMPLETED row is not durable and
     clock: Date.now,
     onWarning: noop,
   });
-  const run = registry.registerInline(KNOWN, noop);
+  const { outcome } = await registry.registerBackground(KNOWN, noop);
   await time.runMicrotasks();
   time.tick(5_000);
-  assertEquals(await run, {
+  assertEquals(await outcome, {
     runId: RUN_ID,
     phase: { name: "Completed" },
     durable: false,

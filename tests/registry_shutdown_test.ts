@@ -185,13 +185,15 @@ Deno.test("PipelineRunRegistry.shutdown() returns by its timeout when the reposi
 Deno.test("PipelineRunRegistry.shutdown() returns by its timeout when a run has not begun yet", async () => {
   using time = new FakeTime();
   const repository = new ControlledRepository();
-  repository.beforeRow = forever;
   await using registry = new PipelineRunRegistry({
     repository,
     clock: Date.now,
     endingTimeout: 60_000,
     onWarning: noop,
   });
+  // Now the pipeline's id is known, and beginning takes no more than microtasks.
+  await registry.registerInline(SPEC, noop);
+  repository.beforeRow = forever;
   const outcome = registry.registerInline(KNOWN, noop);
   let returned = false;
   const down = registry.shutdown({ timeout: 100 }).then(() => {
