@@ -94,6 +94,8 @@ export class PipelineRunRegistry implements AsyncDisposable {
   readonly #awaited: AwaitedRuns;
   readonly #dependencies: RunDependencies;
   readonly #pipelineIds = new Map<string, string>();
+  /** Closes the streams of runs that others may run. */
+  readonly #closing = new AbortController();
   #shutdown: Promise<void> | undefined;
 
   /**
@@ -237,23 +239,20 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const id = canonicalUuid(runId, "Cannot subscribe: runId");
     checkSubscribeOptions(options);
     const run = this.#runs.get(id);
-    const log = this.#repository.runLog;
-    if (log !== undefined) {
-      const isLocal = run !== undefined && run.phase.name !== "Pending" &&
-        !run.recorded;
-      return log.follow(
-        id,
-        options,
-        isLocal
-          ? (after = run.broadcast.firstSeq - 1) =>
-            run.broadcast.subscribe({ after, lag: "skip" })
-          : undefined,
-      ) as ReadableStream<RunEvent<P>>;
-    }
-    if (run === undefined && this.#shutdown !== undefined) {
+    const isShutDown = this.#shutdown !== undefined;
+    if (run === undefined && isShutDown) {
       throw new RegistryShutdownError(
         `Cannot subscribe to run ${id}: it is unknown and the registry was shut down`,
       );
+    }
+    const log = this.#repository.runLog;
+    if (log !== undefined && !isShutDown) {
+      return log.follow(
+        id,
+        options,
+        this.#closing.signal,
+        run === undefined ? undefined : replayed(run, options.after),
+      ) as ReadableStream<RunEvent<P>>;
     }
     const events = run === undefined
       ? this.#awaited.subscribe(id, options)
@@ -350,11 +349,22 @@ export class PipelineRunRegistry implements AsyncDisposable {
   async status(runId: string): Promise<RunStatus | undefined> {
     const id = canonicalUuid(runId, "Cannot get status: runId");
     const run = this.#runs.get(id);
-    const log = this.#repository.runLog;
-    if (log !== undefined && run === undefined) return await log.status(id);
-    if (run === undefined) return undefined;
-    const row = await this.#repository.getPipelineRun(id);
-    return { runId: id, phase: run.phase, row, lastSeq: run.broadcast.lastSeq };
+    return await asRepositoryError(
+      `Cannot get status of run ${id}`,
+      async () => {
+        const [shared, row] = await Promise.all([
+          this.#repository.runLog?.status(id),
+          this.#repository.getPipelineRun(id),
+        ]);
+        if (shared !== undefined && (run === undefined || run.recorded)) {
+          return { ...shared, row };
+        }
+        if (run === undefined) return undefined;
+        const { phase, broadcast } = run;
+        return { runId: id, phase, row, lastSeq: broadcast.lastSeq };
+      },
+      id,
+    );
   }
 
   /**
@@ -447,7 +457,20 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const outcomes = Promise.all(live.map((run) => run.outcome));
     await this.#auditTrail.close(timeout, outcomes);
     await outcomes;
+    this.#closing.abort();
   }
+}
+
+/**
+ * The events of a run of this instance from memory, as long as the log may not
+ * have them all.
+ */
+function replayed(
+  run: Run<unknown>,
+  after: number = run.broadcast.firstSeq - 1,
+): ReadableStream<RunEvent> | undefined {
+  if (run.phase.name === "Pending" || run.recorded) return undefined;
+  return run.broadcast.subscribe({ after, lag: "skip" });
 }
 
 /** Gives what a repository's method gives, and errors as `RepositoryError`. */

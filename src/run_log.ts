@@ -86,13 +86,15 @@ export interface RunLog {
   /**
    * The events of a run, wherever it runs: see `PipelineRunRegistry.subscribe()`.
    *
-   * @param local Where the run is of this instance, its events from memory
-   * behind a number. What that has lost is read from the log.
+   * @param closing Closes the stream when it fires.
+   * @param local Where the run is of this instance, its events from memory. What
+   * that has lost is read from the log.
    */
   follow(
     runId: string,
     options: SubscribeOptions,
-    local?: (after: number | undefined) => ReadableStream<RunEvent>,
+    closing: AbortSignal,
+    local?: ReadableStream<RunEvent>,
   ): ReadableStream<RunEvent>;
 
   /**

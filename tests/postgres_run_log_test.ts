@@ -172,11 +172,13 @@ Deno.test("PipelineRunRegistry.status() tells of any run", async () => {
   await using other = new PipelineRunRegistry({
     repository: opened.repository,
   });
-  assertEquals(await other.status(failed.runId), {
+  const { row, ...status } = (await other.status(failed.runId))!;
+  assertEquals(status, {
     runId: failed.runId,
     phase: { name: "Errored", message: "boom" },
     lastSeq: 2,
   });
+  assertEquals(row?.runInfo, { data: "None", error: "boom" });
 });
 
 Deno.test("PipelineRunRegistry.abort() of a run that no instance knows is an UnknownRunError", async () => {
@@ -213,6 +215,20 @@ Deno.test("PipelineRunRegistry.subscribe() ends at once when a wait is cancelled
   }).getReader().read();
   controller.abort(new Error("left"));
   await assertRejects(() => aborted, Error, "left");
+});
+
+Deno.test("PipelineRunRegistry.shutdown() closes the streams of runs that others may run", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const unknown = registry.subscribe(crypto.randomUUID()).getReader();
+  const { runId } = await registry.registerBackground(
+    { pipelineName: "work" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  const live = Array.fromAsync(registry.subscribe(runId));
+  await registry.shutdown();
+  assertEquals((await unknown.read()).done, true);
+  assertEquals((await live).map(seqAndKind), ["1 Started", "2 Errored"]);
 });
 
 Deno.test("PostgresPipelineRunRepository without shared writes rows and nothing else", async () => {

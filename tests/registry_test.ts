@@ -923,3 +923,12 @@ Deno.test("PipelineRunRegistry has the documented defaults", async () => {
   await down;
   assertEquals(repository.asked.length, rows + 4_096);
 });
+
+Deno.test("PipelineRunRegistry.status() tells of the runs that are held", async () => {
+  await using registry = new PipelineRunRegistry();
+  const { runId } = await registry.registerInline(SPEC, noop);
+  const { row, ...status } = (await registry.status(runId))!;
+  assertEquals(status, { runId, phase: { name: "Completed" }, lastSeq: 2 });
+  assertEquals(row?.status, "DATASET_PROCESSING_COMPLETED");
+  assertEquals(await registry.status(crypto.randomUUID()), undefined);
+});

@@ -6,6 +6,8 @@ import type { LogFollower, WaitingReader } from "./log_follower.ts";
 export interface LogStreamOptions extends SubscribeOptions {
   runId: string;
   follower: LogFollower;
+  /** Closes the stream when it fires. */
+  closing: AbortSignal;
   /** Where the run is of this instance, its events from memory. */
   local?: ReadableStream<RunEvent>;
 }
@@ -26,7 +28,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   #refillTo = 0;
   #waiting: WaitingReader | undefined;
   #ended = false;
-  #removeListener: (() => void) | undefined;
+  #removeListeners: (() => void) | undefined;
 
   constructor(options: LogStreamOptions) {
     this.#options = options;
@@ -35,15 +37,20 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   }
 
   start(controller: ReadableStreamDefaultController<RunEvent>): void {
-    const { signal } = this.#options;
-    if (signal === undefined) return;
+    const { signal, closing } = this.#options;
     const onAbort = () => {
-      controller.error(signal.reason);
+      controller.error(signal!.reason);
       this.cancel();
     };
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort);
-    this.#removeListener = () => signal.removeEventListener("abort", onAbort);
+    const onClosing = () => this.#end(controller);
+    if (signal?.aborted) return onAbort();
+    if (closing.aborted) return onClosing();
+    signal?.addEventListener("abort", onAbort);
+    closing.addEventListener("abort", onClosing);
+    this.#removeListeners = () => {
+      signal?.removeEventListener("abort", onAbort);
+      closing.removeEventListener("abort", onClosing);
+    };
   }
 
   async pull(
@@ -69,7 +76,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
 
   cancel(): void {
     this.#ended = true;
-    this.#removeListener?.();
+    this.#removeListeners?.();
     this.#local?.cancel().catch(() => {});
     if (this.#waiting !== undefined) {
       this.#options.follower.forget(this.#waiting);

@@ -86,14 +86,16 @@ export class PostgresRunLog implements RunLog {
   follow(
     runId: string,
     options: SubscribeOptions,
-    local?: (after: number | undefined) => ReadableStream<RunEvent>,
+    closing: AbortSignal,
+    local?: ReadableStream<RunEvent>,
   ): ReadableStream<RunEvent> {
     if (local === undefined) this.#notifications?.start();
     return openLogStream({
       ...options,
       runId,
       follower: this.#follower,
-      local: local?.(options.after),
+      closing,
+      local,
     });
   }
 
