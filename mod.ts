@@ -74,6 +74,7 @@ export type {
 export type { RunHandle, RunOutcome } from "./src/run.ts";
 export type { PipelineWork, RunContext } from "./src/run_context.ts";
 export type {
+  LocalEvents,
   LoggedRun,
   LogStep,
   RunLease,

@@ -28,7 +28,7 @@ import {
 } from "./run.ts";
 import { RunBroadcast } from "./run_broadcast.ts";
 import type { PipelineWork } from "./run_context.ts";
-import type { RunStatus } from "./run_log.ts";
+import type { LocalEvents, RunStatus } from "./run_log.ts";
 import { checkSpec, type RunSpec } from "./run_spec.ts";
 import { RunTable } from "./run_table.ts";
 import type { ScopedRunWatcher } from "./scoped_run_watcher.ts";
@@ -251,7 +251,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
         id,
         options,
         this.#closing.signal,
-        run === undefined ? undefined : replayed(run, options.after),
+        run === undefined ? undefined : () => replayed(run, options.after),
       ) as ReadableStream<RunEvent<P>>;
     }
     const events = run === undefined
@@ -289,10 +289,12 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const id = canonicalUuid(runId, "Cannot abort run: runId");
     const told = reason === undefined ? undefined : errorMessage(reason);
     const run = this.#runs.get(id);
-    if (run !== undefined) {
+    const log = this.#repository.runLog;
+    // A newer attempt of a run that has ended here may be live elsewhere.
+    if (run !== undefined && (log === undefined || !run.recorded)) {
       run.abort(reason, told);
       await run.outcome;
-    } else if (!await this.#repository.runLog?.requestAbort(id, told)) {
+    } else if (!await log?.requestAbort(id, told)) {
       throw new UnknownRunError(id);
     }
   }
@@ -456,6 +458,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
     for (const run of live) run.abort(new RegistryShutdownError());
     const outcomes = Promise.all(live.map((run) => run.outcome));
     await this.#auditTrail.close(timeout, outcomes);
+    for (const run of live) run.abandon();
     await outcomes;
     this.#closing.abort();
   }
@@ -465,12 +468,18 @@ export class PipelineRunRegistry implements AsyncDisposable {
  * The events of a run of this instance from memory, as long as the log may not
  * have them all.
  */
-function replayed(
+async function replayed(
   run: Run<unknown>,
-  after: number = run.broadcast.firstSeq - 1,
-): ReadableStream<RunEvent> | undefined {
-  if (run.phase.name === "Pending" || run.recorded) return undefined;
-  return run.broadcast.subscribe({ after, lag: "skip" });
+  known: number | undefined,
+): Promise<LocalEvents | undefined> {
+  try {
+    await run.begun;
+  } catch {
+    return undefined; // It was refused: the run is another instance's.
+  }
+  if (run.recorded) return undefined;
+  const after = known ?? run.broadcast.firstSeq - 1;
+  return { after, events: run.broadcast.subscribe({ after, lag: "skip" }) };
 }
 
 /** Gives what a repository's method gives, and errors as `RepositoryError`. */

@@ -1,5 +1,6 @@
 import type { AuditTrail } from "./audit_trail.ts";
 import { errorMessage } from "./error_message.ts";
+import { RegistryShutdownError } from "./errors.ts";
 import type { RunEvent } from "./event.ts";
 import type { RunPhase } from "./phase.ts";
 import { checkPayloadKey, type PipelineRunRepository } from "./repository.ts";
@@ -104,6 +105,7 @@ export class Run<P> {
   #begun: Promise<void> | undefined;
   #initiated = false;
   #ended = false;
+  #abandoned = false;
   #disarm: (() => void) | undefined;
 
   constructor(
@@ -202,6 +204,14 @@ export class Run<P> {
     });
   }
 
+  /** Gives the run up if it has not begun: a shutdown cannot wait for its claim. */
+  abandon(): void {
+    if (this.#phase !== PENDING || this.#abandoned) return;
+    this.#abandoned = true;
+    this.#lease?.abandon();
+    this.#refuse(new RegistryShutdownError());
+  }
+
   /** Publishes an AlreadyCompleted event behind Started, unless the run has ended. */
   publishAlreadyCompleted(): boolean {
     if (this.#ended) return false;
@@ -210,7 +220,7 @@ export class Run<P> {
       const event = this.broadcast.publish({ kind: "AlreadyCompleted" });
       this.#record.append(event as RunEvent, undefined);
     };
-    if (this.#phase === PENDING) this.#begun!.then(publish);
+    if (this.#phase === PENDING) this.#begun!.then(publish, () => {});
     else publish();
     return true;
   }
@@ -233,7 +243,8 @@ export class Run<P> {
     try {
       await this.#begun;
     } catch (error) {
-      return this.#refuse(error);
+      if (!this.#abandoned) this.#refuse(error);
+      return;
     }
     if (this.#ended) return;
     try {
@@ -321,6 +332,7 @@ export class Run<P> {
       } catch {
         return; // Who registered the run is told.
       }
+      if (this.#abandoned) return;
     }
     const last = this.broadcast.next(
       message === undefined

@@ -53,6 +53,9 @@ export interface RunLease {
    */
   serialize(payload: unknown): string;
 
+  /** Gives the claim up: the run is not to be, also when the claim succeeds yet. */
+  abandon(): void;
+
   /** Writes an event behind; it is dropped when too much waits. */
   append(event: RunEvent, json: string): void;
 
@@ -61,6 +64,14 @@ export interface RunLease {
    * `undefined` where the log cannot be read.
    */
   recordedEnding(): Promise<RunEvent | undefined>;
+}
+
+/** The events of a run of this instance, from memory. */
+export interface LocalEvents {
+  /** The number of the event behind which they begin. */
+  readonly after: number;
+  /** The events; a `Lagged` one tells what the memory has lost. */
+  readonly events: ReadableStream<RunEvent>;
 }
 
 /** What is known of a run, wherever it runs. */
@@ -87,14 +98,14 @@ export interface RunLog {
    * The events of a run, wherever it runs: see `PipelineRunRegistry.subscribe()`.
    *
    * @param closing Closes the stream when it fires.
-   * @param local Where the run is of this instance, its events from memory. What
-   * that has lost is read from the log.
+   * @param local Gives the run's events from memory, where it is of this instance
+   * and has begun. What that has lost is read from the log.
    */
   follow(
     runId: string,
     options: SubscribeOptions,
     closing: AbortSignal,
-    local?: ReadableStream<RunEvent>,
+    local?: () => Promise<LocalEvents | undefined>,
   ): ReadableStream<RunEvent>;
 
   /**

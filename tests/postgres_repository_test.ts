@@ -244,9 +244,8 @@ Deno.test("PostgresPipelineRunRepository repeats a statement whose answer was lo
   const losing: PostgresClient = {
     unsafe: async (...args) => {
       const rows = await database.sql.unsafe(...args);
-      if (lost++ < 2) {
-        throw Object.assign(new Error("lost"), { code: "CONNECTION_CLOSED" });
-      }
+      const code = ["CONNECTION_CLOSED", "EPIPE"][lost++];
+      if (code !== undefined) throw Object.assign(new Error("lost"), { code });
       return rows;
     },
   };
@@ -459,14 +458,19 @@ Deno.test("PostgresPipelineRunRepository.close() writes what waits and leaves th
   assertEquals(count, 1);
 });
 
-Deno.test("PostgresPipelineRunRepository refuses numbers that are not positive", () => {
+Deno.test("PostgresPipelineRunRepository refuses numbers that make no sense", () => {
   const client: PostgresClient = { unsafe: () => Promise.resolve([]) };
-  for (const name of ["statementTimeout", "writeTimeout", "maxQueuedBytes"]) {
+  assertThrows(
+    () => new PostgresPipelineRunRepository(client, { renewal: 60_000 }),
+    RangeError,
+    "renewal must be less than lease",
+  );
+  for (const name of ["lease", "writeTimeout", "maxQueuedBytes"]) {
     for (const value of [0, -1, NaN]) {
       assertThrows(
         () => new PostgresPipelineRunRepository(client, { [name]: value }),
         RangeError,
-        `${name} must be positive, received ${value}`,
+        `Cannot create repository: ${name} must be`,
       );
     }
   }

@@ -1,4 +1,4 @@
-import { LeaseLostError } from "../errors.ts";
+import { LeaseLostError, RepositoryError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
 import type { LoggedRun, LogStep, RunLease } from "../run_log.ts";
 import { storableJson } from "../storable.ts";
@@ -33,6 +33,8 @@ export class Lease implements RunLease {
   written = false;
   /** Whether the ending is on its way. */
   ending = false;
+  /** Whether the run is not to be. */
+  abandoned = false;
   readonly #run: LoggedRun;
   readonly #dependencies: LeaseDependencies;
   #firstSeq = 1;
@@ -76,11 +78,31 @@ export class Lease implements RunLease {
       row,
       event: event && eventJson(event, "null"),
       seq: event?.seq ?? 0,
+      begins: !this.written && event?.kind === "Started",
       ending: ends ? transition?.id ?? crypto.randomUUID() : undefined,
     };
     const bytes = (row?.length ?? 0) + (write.event?.length ?? 0);
-    await this.#dependencies.write(write, bytes, false);
-    if (ends) this.#dependencies.onEnded(this);
+    try {
+      await this.#dependencies.write(write, bytes, false);
+    } catch (error) {
+      if (isFinal(error) && row !== undefined) {
+        // The table refuses the row: followers need the event all the same.
+        await this.#dependencies.write(
+          { ...write, row: undefined },
+          bytes,
+          false,
+        )
+          .catch(() => {});
+      }
+      throw error;
+    } finally {
+      if (ends) this.#dependencies.onEnded(this);
+    }
+  }
+
+  abandon(): void {
+    this.abandoned = true;
+    this.#dependencies.onEnded(this);
   }
 
   append(event: RunEvent, json: string): void {
@@ -116,6 +138,10 @@ export class Lease implements RunLease {
     }
     return this.#lost;
   }
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof RepositoryError && !error.transient;
 }
 
 function eventJson(event: RunEvent, payload: string): string {

@@ -1,3 +1,4 @@
+import { RepositoryError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
 
 /** How many runs one query asks for at most. */
@@ -52,7 +53,7 @@ export class LogFollower {
    * @returns Events, or none when none will come.
    */
   next(reader: WaitingReader): Promise<RunEvent[]> {
-    if (this.#closed) return Promise.resolve([]);
+    if (this.#closed) return Promise.reject(closedError());
     const news = Promise.withResolvers<RunEvent[]>();
     this.#waiting.set(reader, news);
     this.#due.add(reader);
@@ -76,11 +77,13 @@ export class LogFollower {
     this.#schedule();
   }
 
-  /** Ends every wait. */
+  /** Ends every wait with an error: that nothing comes is not the run's end. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    for (const reader of this.#waiting.keys()) this.#deliver(reader, []);
+    for (const news of this.#waiting.values()) news.reject(closedError());
+    this.#waiting.clear();
+    this.#due.clear();
   }
 
   #schedule(): void {
@@ -121,6 +124,10 @@ export class LogFollower {
     this.#waiting.delete(reader);
     this.#due.delete(reader);
   }
+}
+
+function closedError(): RepositoryError {
+  return new RepositoryError("The repository was closed", { transient: false });
 }
 
 function keyOf({ runId, after }: WaitingReader): string {

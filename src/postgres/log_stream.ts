@@ -1,5 +1,6 @@
 import type { RunEvent } from "../event.ts";
 import type { SubscribeOptions } from "../options.ts";
+import type { LocalEvents } from "../run_log.ts";
 import type { LogFollower, WaitingReader } from "./log_follower.ts";
 
 /** Options of {@linkcode openLogStream}. */
@@ -8,8 +9,8 @@ export interface LogStreamOptions extends SubscribeOptions {
   follower: LogFollower;
   /** Closes the stream when it fires. */
   closing: AbortSignal;
-  /** Where the run is of this instance, its events from memory. */
-  local?: ReadableStream<RunEvent>;
+  /** Gives the events from memory, where the run is of this instance. */
+  local?: () => Promise<LocalEvents | undefined>;
 }
 
 /**
@@ -19,7 +20,8 @@ export interface LogStreamOptions extends SubscribeOptions {
  */
 class LogSource implements UnderlyingDefaultSource<RunEvent> {
   readonly #options: LogStreamOptions;
-  readonly #local: ReadableStreamDefaultReader<RunEvent> | undefined;
+  #local: ReadableStreamDefaultReader<RunEvent> | undefined;
+  #opened = false;
   /** What was read from the log and not asked for yet. */
   #buffer: RunEvent[] = [];
   /** The number of the last event given. */
@@ -33,7 +35,6 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   constructor(options: LogStreamOptions) {
     this.#options = options;
     this.#position = options.after;
-    this.#local = options.local?.getReader();
   }
 
   start(controller: ReadableStreamDefaultController<RunEvent>): void {
@@ -89,13 +90,16 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   }
 
   async #next(): Promise<RunEvent | undefined> {
+    if (!this.#opened) await this.#open();
     while (this.#buffer.length === 0) {
+      if (this.#ended) return undefined;
       const isRefilling = (this.#position ?? 0) < this.#refillTo;
       if (this.#local !== undefined && !isRefilling) {
         const { done, value } = await this.#local.read();
         if (done) return undefined;
         if (value.kind !== "Lagged") return value;
         this.#refillTo = value.seq;
+        if (this.#ended) return undefined;
       }
       const news = await this.#read();
       if (news.length === 0) return undefined;
@@ -106,6 +110,15 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
       if (this.#buffer.length === 0) this.#refillTo = 0;
     }
     return this.#buffer.shift();
+  }
+
+  async #open(): Promise<void> {
+    this.#opened = true;
+    const local = await this.#options.local?.();
+    if (local === undefined) return;
+    this.#position = local.after;
+    this.#local = local.events.getReader();
+    if (this.#ended) this.cancel();
   }
 
   async #read(): Promise<RunEvent[]> {

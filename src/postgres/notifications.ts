@@ -1,9 +1,13 @@
+import { deadline } from "@std/async/deadline";
 import type { RegistryWarning } from "../warning.ts";
 import type { PostgresClient } from "./client.ts";
 import { CHANNEL } from "./run_log_sql.ts";
 
 /** For how long a notification of our own may take, in milliseconds. */
 const ECHO_TIMEOUT = 3_000;
+
+/** For how long to wait for UNLISTEN, in milliseconds. */
+const UNLISTEN_TIMEOUT = 1_000;
 
 /** Options of {@linkcode Notifications}. */
 export interface NotificationsOptions {
@@ -45,12 +49,9 @@ export class Notifications {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    const unlisten = await this.#listening;
-    try {
-      await unlisten?.();
-    } catch {
-      // The connection is gone: nobody listens any more.
-    }
+    const unlisten = async () => await (await this.#listening)?.();
+    // Where it fails or takes long the connection is gone, and nobody listens.
+    await deadline(unlisten(), UNLISTEN_TIMEOUT).catch(() => {});
   }
 
   async #listen(): Promise<(() => PromiseLike<void>) | undefined> {

@@ -1,6 +1,7 @@
 import { retry, RetryError } from "@std/async/retry";
 import { RepositoryError } from "../errors.ts";
 import { canonicalUuid } from "../ids.ts";
+import { checkDelay } from "../options.ts";
 import {
   type AttributedPipelineRunRow,
   checkLimit,
@@ -86,7 +87,7 @@ export interface PostgresPipelineRunRepositoryOptions {
   pollInterval?: number;
   /**
    * For how long the events of a run stay in the log after its end, in
-   * milliseconds. The audit trail stays.
+   * milliseconds; `Infinity` is for ever. The audit trail stays.
    *
    * @default {86_400_000}
    */
@@ -165,7 +166,8 @@ export class PostgresPipelineRunRepository
    *
    * @param client A client such as `npm:postgres` makes. It stays its owner's.
    * @param options Time limits, bounds, whom to warn.
-   * @throws {RangeError} If a number is not positive.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {TypeError} If a delay is no number.
    */
   constructor(
     client: PostgresClient,
@@ -184,15 +186,16 @@ export class PostgresPipelineRunRepository
       onWarning,
       onClose,
     } = options;
-    const numbers = {
-      statementTimeout,
-      writeTimeout,
-      maxQueuedBytes,
-      lease,
-      renewal,
-      pollInterval,
-      logRetention,
-    };
+    const delays = { statementTimeout, lease, renewal, pollInterval };
+    for (const [name, delay] of Object.entries(delays)) {
+      checkDelay(`Cannot create repository: ${name}`, delay, 1);
+    }
+    if (renewal >= lease) {
+      throw new RangeError(
+        `Cannot create repository: renewal must be less than lease, received ${renewal} and ${lease}`,
+      );
+    }
+    const numbers = { writeTimeout, maxQueuedBytes, logRetention };
     for (const [name, number] of Object.entries(numbers)) {
       if (!(number > 0)) {
         throw new RangeError(
@@ -205,7 +208,7 @@ export class PostgresPipelineRunRepository
     this.#statementTimeout = statementTimeout;
     this.#writeTimeout = writeTimeout;
     this.#onClose = onClose;
-    this.#lease = lease;
+    this.#lease = Math.ceil(lease);
     this.#log = !shared ? undefined : new PostgresRunLog({
       read: (query, parameters) => this.#execute(query, parameters),
       claim: (query, parameters) =>
@@ -213,10 +216,10 @@ export class PostgresPipelineRunRepository
       write: (write, bytes, droppable) =>
         this.#writes.add(write, bytes, Infinity, droppable),
       listener: listener === false ? undefined : listener,
-      lease,
+      lease: this.#lease,
       renewal,
       pollInterval,
-      logRetention,
+      logRetention: Math.ceil(logRetention),
       warn,
     });
     this.#writes = new GroupCommit({
@@ -454,15 +457,19 @@ export class PostgresPipelineRunRepository
     rows: string[],
     fields: ReadonlyMap<string, string>,
   ): Promise<Map<Write, Error>> {
-    const runs = new Map<Lease, { last_seq: number; ending?: string }>();
+    const runs = new Map<
+      Lease,
+      { last_seq: number; ending?: string; begins: boolean }
+    >();
     const events: string[] = [];
-    for (const { lease, row, event, seq, ending } of steps) {
+    for (const { lease, row, event, seq, ending, begins = false } of steps) {
       if (row !== undefined) rows.push(row);
       if (event !== undefined) events.push(event);
       const run = runs.get(lease);
       runs.set(lease, {
         last_seq: Math.max(seq, run?.last_seq ?? 0),
         ending: ending ?? run?.ending,
+        begins: begins || (run?.begins ?? false),
       });
     }
     const token = crypto.randomUUID();
@@ -478,7 +485,6 @@ export class PostgresPipelineRunRepository
             id: lease.runId,
             claim: lease.token,
             generation: lease.generation,
-            begins: !lease.written,
             ...run,
           })),
         ),

@@ -1,8 +1,14 @@
-import { RunAlreadyActiveError } from "../errors.ts";
+import { LeaseLostError, RunAlreadyActiveError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
 import type { SubscribeOptions } from "../options.ts";
 import type { RunPhase } from "../phase.ts";
-import type { LoggedRun, RunLease, RunLog, RunStatus } from "../run_log.ts";
+import type {
+  LocalEvents,
+  LoggedRun,
+  RunLease,
+  RunLog,
+  RunStatus,
+} from "../run_log.ts";
 import type { RegistryWarning } from "../warning.ts";
 import type { PostgresClient } from "./client.ts";
 import { Lease } from "./lease.ts";
@@ -87,7 +93,7 @@ export class PostgresRunLog implements RunLog {
     runId: string,
     options: SubscribeOptions,
     closing: AbortSignal,
-    local?: ReadableStream<RunEvent>,
+    local?: () => Promise<LocalEvents | undefined>,
   ): ReadableStream<RunEvent> {
     if (local === undefined) this.#notifications?.start();
     return openLogStream({
@@ -124,7 +130,7 @@ export class PostgresRunLog implements RunLog {
     if (this.#leases.size > 0) await this.#renew();
     return {
       reaped: await this.#reap(reason),
-      pruned: await this.#prune(),
+      pruned: this.#options.logRetention === Infinity ? 0 : await this.#prune(),
     };
   }
 
@@ -173,14 +179,35 @@ export class PostgresRunLog implements RunLog {
   async #claim(lease: Lease): Promise<{ generation: number; lastSeq: number }> {
     const { runId, token } = lease;
     const parameters = [runId, this.owner, token, String(this.#options.lease)];
-    let [claimed] = await this.#options.claim(sql.CLAIM, parameters);
-    if (claimed === undefined && await this.#reap("lease_expired", runId) > 0) {
+    let claimed: unknown;
+    try {
       [claimed] = await this.#options.claim(sql.CLAIM, parameters);
+      if (
+        claimed === undefined && await this.#reap("lease_expired", runId) > 0
+      ) [claimed] = await this.#options.claim(sql.CLAIM, parameters);
+    } catch (error) {
+      // It may be claimed all the same.
+      this.#giveUp(lease);
+      throw error;
     }
     if (claimed === undefined) throw new RunAlreadyActiveError(runId);
+    if (lease.abandoned) {
+      this.#giveUp(lease);
+      throw new LeaseLostError(runId);
+    }
     this.hold(lease);
     const [generation, lastSeq] = claimed as [number, number];
     return { generation, lastSeq };
+  }
+
+  /** Gives up a claim; where that fails, the lease runs out. */
+  async #giveUp({ token }: Lease): Promise<void> {
+    try {
+      await this.#options.read(sql.RELEASE, [token]);
+    } catch (cause) {
+      const message = "A claim could not be given up yet";
+      this.#options.warn({ kind: "lease", message, cause });
+    }
   }
 
   /** Renews all leases, and hears what became of them and what is asked for. */
@@ -190,6 +217,7 @@ export class PostgresRunLog implements RunLog {
     const rows = await this.#options.read(sql.RENEW, [
       this.owner,
       String(this.#options.lease),
+      `{${held.map((lease) => lease.token).join(",")}}`,
     ]) as [string, string, boolean, string | null][];
     const renewed = new Map(rows.map((row) => [row[1], row]));
     for (const lease of held) {

@@ -41,7 +41,7 @@ export const WRITE_STEPS = `
       and (l.ended_at is null or l.ending = run.ending)
     returning l.pipeline_run_id
   ), begun as (
-    insert into pipeline_run_leases (
+    insert into pipeline_run_leases as l (
       pipeline_run_id, owner, claim, generation, last_seq, expires_at
     )
     select
@@ -49,8 +49,12 @@ export const WRITE_STEPS = `
       now() + $6::text::integer * interval '1 millisecond'
     from run
     where run.begins and run.ending is null
-    on conflict (pipeline_run_id) do nothing
-    returning pipeline_run_id
+      and run.id not in (select pipeline_run_id from held)
+    -- What this waited for and did not see may be its own first try.
+    on conflict (pipeline_run_id) do update
+      set expires_at = excluded.expires_at
+      where l.claim = excluded.claim and l.ended_at is null
+    returning l.pipeline_run_id
   ), allowed as (
     select pipeline_run_id from held
     union
@@ -119,11 +123,15 @@ export const CLAIM = `
     where l.ended_at is not null or l.claim = excluded.claim
   returning json_build_array(l.generation, l.last_seq)::text`;
 
-/** Renews the leases of the owner `$1` by `$2` milliseconds. */
+/**
+ * Renews the leases of the owner `$1` by `$2` milliseconds: those under the
+ * claims `$3`, since others are claims that it does not know it has.
+ */
 export const RENEW = `
   update pipeline_run_leases l
   set expires_at = now() + $2::text::integer * interval '1 millisecond'
   where l.owner = $1::text::uuid and l.ended_at is null
+    and l.claim = any ($3::text::uuid[])
   returning json_build_array(
     l.pipeline_run_id, l.claim, l.abort_requested_at is not null, l.abort_reason
   )::text`;
@@ -175,6 +183,9 @@ export const REAP = `
       order by r.created_at desc
       limit 1
     ) r
+    where r.status::text in (
+      'DATASET_PROCESSING_INITIATED', 'DATASET_PROCESSING_STARTED'
+    )
   ), logged as (
     insert into pipeline_run_events (pipeline_run_id, seq, kind, at, message)
     select reaped.pipeline_run_id, reaped.last_seq, 'Errored', now(), $1::text
@@ -260,14 +271,23 @@ export const READ_EVENTS = `
         where e.pipeline_run_id = w.id
         order by e.seq desc
         limit 1
-      )
+      ),
+      ( -- its events may be pruned
+        select r.status::text in (
+          'DATASET_PROCESSING_COMPLETED', 'DATASET_PROCESSING_ERRORED'
+        )
+        from pipeline_runs r
+        where r.pipeline_run_id = w.id
+        order by r.created_at desc
+        limit 1
+      ),
+      false
+    )
       and not exists (
         select
         from pipeline_run_leases l
         where l.pipeline_run_id = w.id and l.ended_at is null
-      ),
-      false
-    ) as over
+      ) as over
   ) last
   where news.events is not null or last.over`;
 
@@ -343,6 +363,13 @@ export const READ_ENDING = `
     and e.kind in ('Completed', 'Errored')
   order by e.seq
   limit 1`;
+
+/** Gives up the claim `$1`. */
+export const RELEASE = `
+  update pipeline_run_leases l
+  set ended_at = now()
+  where l.claim = $1::text::uuid and l.ended_at is null
+  returning to_json(l.pipeline_run_id)::text`;
 
 /** Notifies of `$1`. */
 export const NOTIFY = `

@@ -59,8 +59,11 @@ function asRepositoryError(cause: unknown): RepositoryError {
   });
 }
 
-/** An error without a SQLSTATE is one of the connection's, which can come back. */
+/**
+ * An error without a SQLSTATE is one of the connection's, which can come back.
+ * Every SQLSTATE has a digit; EPIPE has none.
+ */
 function isTransient(code: unknown): boolean {
-  return typeof code !== "string" || !/^[0-9A-Z]{5}$/.test(code) ||
+  return typeof code !== "string" || !/^(?=.*[0-9])[0-9A-Z]{5}$/.test(code) ||
     TRANSIENT.some((prefix) => code.startsWith(prefix));
 }

@@ -22,6 +22,8 @@ export type Write =
     readonly event?: string;
     /** The number of the event. */
     readonly seq: number;
+    /** Whether the lease begins with it. */
+    readonly begins?: boolean;
     /** The UUID of the ending, where this is one. */
     readonly ending?: string;
   };
