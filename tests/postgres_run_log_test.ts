@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   PipelineRunRegistry,
   type RegistryWarning,
+  RepositoryError,
   type RunEvent,
   UnknownRunError,
 } from "../mod.ts";
@@ -245,4 +246,81 @@ Deno.test("PostgresPipelineRunRepository without shared writes rows and nothing 
       (select count(*)::int from pipeline_run_leases) as leases
   `;
   assertEquals({ ...counts }, { rows: 2, events: 0, leases: 0 });
+});
+
+Deno.test("PipelineRunRegistry ends a run whose rows the table refuses, for who follows it too", async () => {
+  await using opened = await open();
+  const { registry, database } = opened;
+  await database.sql`
+    alter table pipeline_runs add check (pipeline_name <> 'poison')
+  `;
+  const { runId, phase, durable } = await registry.registerInline(
+    { pipelineName: "poison" },
+    ({ publish }) => publish(1),
+  );
+  assertEquals([phase.name, durable], ["Completed", false]);
+  const events = await Array.fromAsync(registry.subscribe(runId));
+  assertEquals(events.map(seqAndKind), [
+    "1 Started",
+    "2 Yield",
+    "3 Completed",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry.abort() reaches the newest attempt, not the one that ended here", async () => {
+  await using opened = await open({ renewal: 100 });
+  const { registry, repository } = opened;
+  const runId = crypto.randomUUID();
+  await registry.registerInline({ pipelineName: "work", runId }, () => {});
+  await using other = new PipelineRunRegistry({ repository });
+  const { outcome } = await other.registerBackground(
+    { pipelineName: "work", runId },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  const { phase } = (await registry.status(runId))!;
+  assert(phase.name === "Pending" || phase.name === "Running", phase.name);
+  await registry.abort(runId, "enough");
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    message: "aborted: enough",
+  });
+});
+
+Deno.test("PostgresPipelineRunRepository.close() errors the streams that follow: their runs have not ended", async () => {
+  await using opened = await open();
+  const reader = opened.registry.subscribe(crypto.randomUUID()).getReader();
+  const read = reader.read();
+  await Promise.all([
+    assertRejects(() => read, RepositoryError, "The repository was closed"),
+    opened.repository.close(),
+  ]);
+});
+
+Deno.test("PipelineRunRegistry keeps a run whose first statement is slow and repeated", async () => {
+  await using opened = await open({ statementTimeout: 300 });
+  const { registry, database } = opened;
+  await database.sql.unsafe(`
+    create function slow() returns trigger language plpgsql as $$
+    begin
+      if new.kind = 'Started' then perform pg_sleep(0.7); end if;
+      return new;
+    end $$;
+    create trigger slow before insert on pipeline_run_events
+      for each row execute function slow()`);
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  const reader = registry.subscribe(runId).getReader();
+  assertEquals((await reader.read()).value?.kind, "Started");
+  await database.sql`drop trigger slow on pipeline_run_events`;
+  await registry.abort(runId);
+  const { phase, durable } = await outcome;
+  assertEquals([phase.name, durable], ["Errored", true]);
+  const kinds = await database.sql`
+    select kind from pipeline_run_events where pipeline_run_id = ${runId}
+    order by seq
+  `;
+  assertEquals(kinds.map(({ kind }) => kind), ["Started", "Errored"]);
+  await reader.cancel();
 });

@@ -1,4 +1,4 @@
-import { LeaseLostError, RepositoryError } from "../errors.ts";
+import { LeaseLostError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
 import type { LoggedRun, LogStep, RunLease } from "../run_log.ts";
 import { storableJson } from "../storable.ts";
@@ -84,17 +84,6 @@ export class Lease implements RunLease {
     const bytes = (row?.length ?? 0) + (write.event?.length ?? 0);
     try {
       await this.#dependencies.write(write, bytes, false);
-    } catch (error) {
-      if (isFinal(error) && row !== undefined) {
-        // The table refuses the row: followers need the event all the same.
-        await this.#dependencies.write(
-          { ...write, row: undefined },
-          bytes,
-          false,
-        )
-          .catch(() => {});
-      }
-      throw error;
     } finally {
       if (ends) this.#dependencies.onEnded(this);
     }
@@ -138,10 +127,6 @@ export class Lease implements RunLease {
     }
     return this.#lost;
   }
-}
-
-function isFinal(error: unknown): boolean {
-  return error instanceof RepositoryError && !error.transient;
 }
 
 function eventJson(event: RunEvent, payload: string): string {

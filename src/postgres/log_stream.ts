@@ -57,7 +57,13 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   async pull(
     controller: ReadableStreamDefaultController<RunEvent>,
   ): Promise<void> {
-    const event = await this.#next();
+    let event: RunEvent | undefined;
+    try {
+      event = await this.#next();
+    } catch (error) {
+      this.cancel();
+      throw error; // The stream errors with it.
+    }
     if (this.#ended) return;
     if (event === undefined) return this.#end(controller);
     const lagged = this.#lagBefore(event);

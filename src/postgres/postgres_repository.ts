@@ -424,8 +424,27 @@ export class PostgresPipelineRunRepository
     return rows.map(toRow);
   }
 
-  /** Writes a group, and tells the steps whose leases are lost. */
+  /**
+   * Writes a group, and tells what is refused. A step whose row the table refuses
+   * is written without it: the run goes on, and others must hear of it.
+   */
   async #write(writes: readonly Write[]): Promise<Map<Write, Error>> {
+    const [step] = writes;
+    try {
+      return await this.#writeGroup(writes);
+    } catch (error) {
+      if (
+        !(error instanceof RepositoryError) || error.transient ||
+        writes.length > 1 || step.kind !== "step" || step.row === undefined
+      ) throw error;
+      const bare = { ...step, row: undefined };
+      const refused = await this.#writeGroup([bare]);
+      return new Map([[step, refused.get(bare) ?? error]]);
+    }
+  }
+
+  /** Writes a group, and tells the steps whose leases are lost. */
+  async #writeGroup(writes: readonly Write[]): Promise<Map<Write, Error>> {
     const rows: string[] = [];
     const fields = new Map<string, string>();
     const steps: Step[] = [];
