@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { PipelineRunRegistry } from "../mod.ts";
+import { PipelineRunRegistry, type RunHandle } from "../mod.ts";
 import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
 
 /** What an instance can be told to do. */
@@ -58,6 +58,13 @@ function shiftClock(offset: number): void {
   } as DateConstructor;
 }
 
+async function tellOf({ runId, outcome }: RunHandle): Promise<void> {
+  tell({ told: "began", runId });
+  const { phase, durable } = await outcome;
+  const message = phase.name === "Errored" ? phase.message : undefined;
+  tell({ told: "ended", runId, phase: phase.name, message, durable });
+}
+
 async function obey(
   registry: PipelineRunRegistry,
   command: Command,
@@ -76,16 +83,7 @@ async function obey(
           }
         },
       );
-      tell({ told: "began", runId: handle.runId });
-      const { phase, durable } = await handle.outcome;
-      tell({
-        told: "ended",
-        runId: handle.runId,
-        phase: phase.name,
-        message: phase.name === "Errored" ? phase.message : undefined,
-        durable,
-      });
-      return;
+      return await tellOf(handle);
     }
     case "hold": {
       const handle = await registry.registerBackground(
@@ -99,16 +97,7 @@ async function obey(
             });
           }),
       );
-      tell({ told: "began", runId: handle.runId });
-      const { phase, durable } = await handle.outcome;
-      tell({
-        told: "ended",
-        runId: handle.runId,
-        phase: phase.name,
-        message: phase.name === "Errored" ? phase.message : undefined,
-        durable,
-      });
-      return;
+      return await tellOf(handle);
     }
     case "follow": {
       const { runId, after } = command;
