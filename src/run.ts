@@ -204,9 +204,10 @@ export class Run<P> {
     });
   }
 
-  /** Gives the run up if it has not begun: a shutdown cannot wait for its claim. */
+  /** Gives the run up while it is claimed: a shutdown cannot wait for that. */
   abandon(): void {
-    if (this.#phase !== PENDING || this.#abandoned) return;
+    const isClaiming = this.#lease !== undefined && this.#phase === PENDING;
+    if (!isClaiming || this.#abandoned) return;
     this.#abandoned = true;
     this.#lease?.abandon();
     this.#refuse(new RegistryShutdownError());
