@@ -1,6 +1,7 @@
 import { deadline } from "@std/async/deadline";
 import { retry } from "@std/async/retry";
 import { RepositoryError } from "../errors.ts";
+import { closedError } from "./closed_error.ts";
 
 /** One thing to write, and who waits for it. */
 interface Entry<T> {
@@ -184,8 +185,4 @@ export class GroupCommit<T> {
     this.#queuedBytes -= entry.bytes;
     tell();
   }
-}
-
-function closedError(): RepositoryError {
-  return new RepositoryError("The repository was closed", { transient: false });
 }

@@ -1,5 +1,5 @@
-import { RepositoryError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
+import { closedError } from "./closed_error.ts";
 
 /** How many runs one query asks for at most. */
 const MAX_WAITING = 500;
@@ -124,10 +124,6 @@ export class LogFollower {
     this.#waiting.delete(reader);
     this.#due.delete(reader);
   }
-}
-
-function closedError(): RepositoryError {
-  return new RepositoryError("The repository was closed", { transient: false });
 }
 
 function keyOf({ runId, after }: WaitingReader): string {

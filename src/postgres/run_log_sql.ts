@@ -1,4 +1,4 @@
-import { insertRows, UPSERT_FIELDS } from "./sql.ts";
+import { insertErrored, insertRows, UPSERT_FIELDS } from "./sql.ts";
 
 /** The channel of all notifications. */
 export const CHANNEL = "pipeline_run_registry";
@@ -159,22 +159,7 @@ export const REAP = `
     where l.pipeline_run_id = expired.pipeline_run_id
     returning l.pipeline_run_id, l.ending, l.last_seq
   ), written as (
-    insert into pipeline_runs (
-      id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
-      dataset_id, run_info
-    )
-    select
-      reaped.ending,
-      greatest(
-        statement_timestamp(), r.created_at + interval '1 microsecond'
-      ),
-      'DATASET_PROCESSING_ERRORED', r.pipeline_run_id, r.pipeline_name,
-      r.pipeline_id, r.dataset_id,
-      json_build_object(
-        'data', coalesce((r.run_info::json) -> 'data', to_json('None'::text)),
-        'error', $1::text,
-        'reason', $1::text
-      )
+    ${insertErrored("reaped.ending")}
     from reaped
     cross join lateral (
       select *

@@ -89,25 +89,11 @@ export const LIST_RECENT_OF_DATASET_WITH_ATTRIBUTION =
 export const HAS_DATASETS = `
   select to_json(to_regclass('datasets') is not null)::text`;
 
-export const GET_PIPELINE_RUN = `
-  select row_to_json(t)::text
-  from (
-    select ${ROW}
-    from pipeline_runs r
-    where r.pipeline_run_id = $1::text::uuid
-    order by r.created_at desc, r.id desc
-    limit 1
-  ) t`;
+export const GET_PIPELINE_RUN = newestRow("r.pipeline_run_id = $1::text::uuid");
 
-export const GET_PIPELINE_RUN_BY_DATASET = `
-  select row_to_json(t)::text
-  from (
-    select ${ROW}
-    from pipeline_runs r
-    where r.dataset_id = $1::text::uuid and r.pipeline_name = $2::text
-    order by r.created_at desc, r.id desc
-    limit 1
-  ) t`;
+export const GET_PIPELINE_RUN_BY_DATASET = newestRow(
+  "r.dataset_id = $1::text::uuid and r.pipeline_name = $2::text",
+);
 
 export const GET_PIPELINE_RUNS_BY_DATASET = `
   select row_to_json(t)::text
@@ -130,22 +116,7 @@ export const GET_PAYLOAD = `
  */
 export const RESET_ORPHANS = `
   with reset as (
-    insert into pipeline_runs (
-      id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
-      dataset_id, run_info
-    )
-    select
-      md5('orphan of ' || r.id::text)::uuid,
-      greatest(
-        statement_timestamp(), r.created_at + interval '1 microsecond'
-      ),
-      'DATASET_PROCESSING_ERRORED', r.pipeline_run_id, r.pipeline_name,
-      r.pipeline_id, r.dataset_id,
-      json_build_object(
-        'data', coalesce((r.run_info::json) -> 'data', to_json('None'::text)),
-        'error', $1::text,
-        'reason', $1::text
-      )
+    ${insertErrored("md5('orphan of ' || r.id::text)::uuid")}
     from pipeline_runs r
     where r.status::text in (
         'DATASET_PROCESSING_INITIATED', 'DATASET_PROCESSING_STARTED'
@@ -173,6 +144,42 @@ export const GET_COLUMNS = `
   from pg_attribute a
   where a.attrelid = to_regclass($1::text) and a.attnum > 0
     and not a.attisdropped`;
+
+/**
+ * The beginning of a statement that writes an ERRORED row behind the row `r`, for
+ * the reason `$1`, with the data of `r`.
+ */
+export function insertErrored(id: string): string {
+  return `
+    insert into pipeline_runs (
+      id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
+      dataset_id, run_info
+    )
+    select
+      ${id},
+      greatest(
+        statement_timestamp(), r.created_at + interval '1 microsecond'
+      ),
+      'DATASET_PROCESSING_ERRORED', r.pipeline_run_id, r.pipeline_name,
+      r.pipeline_id, r.dataset_id,
+      json_build_object(
+        'data', coalesce((r.run_info::json) -> 'data', to_json('None'::text)),
+        'error', $1::text,
+        'reason', $1::text
+      )`;
+}
+
+function newestRow(condition: string): string {
+  return `
+    select row_to_json(t)::text
+    from (
+      select ${ROW}
+      from pipeline_runs r
+      where ${condition}
+      order by r.created_at desc, r.id desc
+      limit 1
+    ) t`;
+}
 
 function newest(condition: string): string {
   return `
