@@ -196,6 +196,15 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     return last && copy(last.row);
   }
 
+  /** The newest rows of a run; see {@linkcode PipelineRunRepository}. */
+  // deno-lint-ignore require-await
+  async listByRun(runId: string, limit: number): Promise<PipelineRunRow[]> {
+    const id = canonicalUuid(runId, "Cannot list pipeline runs: runId");
+    const most = checkLimit(limit);
+    const rows = this.#runs.get(id)?.rows ?? [];
+    return rows.slice(-most).reverse().map(({ row }) => copy(row));
+  }
+
   /** The newest row of a pipeline on a dataset; see {@linkcode PipelineRunRepository}. */
   async getPipelineRunByDataset(
     datasetId: string,

@@ -90,6 +90,14 @@ export interface SubscribeOptions {
    * @default {begin with the oldest event held of the current attempt}
    */
   after?: number;
+  /**
+   * Whether to give events of this instance's runs only once they are in the
+   * log, a commit later. Whoever goes on elsewhere behind such an event finds the
+   * same ones, also when this instance dies. Without a log it changes nothing.
+   *
+   * @default {false}
+   */
+  durable?: boolean;
   /** Errors the stream with its reason when it fires; the run goes on. */
   signal?: AbortSignal;
   /**
@@ -218,10 +226,15 @@ function checkNumber(
  * @throws {TypeError} If `lag` or `signal` is none.
  */
 export function checkSubscribeOptions(options: SubscribeOptions): void {
-  const { after, lag, signal } = options;
+  const { after, durable, lag, signal } = options;
   if (after !== undefined && !(Number.isSafeInteger(after) && after >= 0)) {
     throw new RangeError(
       `Cannot subscribe: after must be a non-negative integer, received ${after}`,
+    );
+  }
+  if (durable !== undefined && typeof durable !== "boolean") {
+    throw new TypeError(
+      `Cannot subscribe: durable must be a boolean, received ${typeof durable}`,
     );
   }
   if (lag !== undefined && lag !== "close" && lag !== "skip") {

@@ -18,7 +18,7 @@ import {
   type SubscribeOptions,
 } from "./options.ts";
 import type { RunPhase } from "./phase.ts";
-import type { PipelineRunRepository } from "./repository.ts";
+import { phaseOfStatus, type PipelineRunRepository } from "./repository.ts";
 import { startSweeping, stopSweeping } from "./retention.ts";
 import {
   Run,
@@ -168,6 +168,11 @@ export class PipelineRunRegistry implements AsyncDisposable {
     return new PipelineRunRegistry(options);
   }
 
+  /** Where the audit trail and the payload fields are. */
+  get repository(): PipelineRunRepository {
+    return this.#repository;
+  }
+
   /**
    * Registers a run and waits for its end. Work that fails is an `Errored`
    * phase, not a rejection.
@@ -251,7 +256,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
         id,
         options,
         this.#closing.signal,
-        run === undefined ? undefined : () => replayed(run, options.after),
+        run === undefined || options.durable
+          ? undefined
+          : () => replayed(run, options.after),
       ) as ReadableStream<RunEvent<P>>;
     }
     const events = run === undefined
@@ -361,9 +368,13 @@ export class PipelineRunRegistry implements AsyncDisposable {
         if (shared !== undefined && (run === undefined || run.recorded)) {
           return { ...shared, row };
         }
-        if (run === undefined) return undefined;
-        const { phase, broadcast } = run;
-        return { runId: id, phase, row, lastSeq: broadcast.lastSeq };
+        if (run !== undefined) {
+          const { firstSeq, lastSeq } = run.broadcast;
+          return { runId: id, phase: run.phase, row, firstSeq, lastSeq };
+        }
+        if (row === undefined) return undefined;
+        const phase = phaseOfStatus(row.status, row.runInfo?.error);
+        return { runId: id, phase, row, firstSeq: 1, lastSeq: 0 };
       },
       id,
     );

@@ -1,4 +1,5 @@
 import { canonicalUuid } from "./ids.ts";
+import type { RunPhase } from "./phase.ts";
 import type { RunInfo } from "./run_info.ts";
 import type { RunLog } from "./run_log.ts";
 
@@ -163,6 +164,15 @@ export interface PipelineRunRepository {
   getPipelineRun(runId: string): Promise<PipelineRunRow | undefined>;
 
   /**
+   * The newest rows of a run, over all its attempts.
+   *
+   * @param runId The run's UUID.
+   * @param limit As in `listRecent`.
+   * @returns The rows, newest first.
+   */
+  listByRun(runId: string, limit: number): Promise<PipelineRunRow[]>;
+
+  /**
    * The newest row of a pipeline on a dataset.
    *
    * @param datasetId The dataset's UUID.
@@ -223,6 +233,23 @@ export function checkTransition(
       : canonicalUuid(datasetId, "Cannot log pipeline run: datasetId"),
     runInfo,
   };
+}
+
+/** The phase that the newest row of a run tells of. */
+export function phaseOfStatus(
+  status: PipelineRunStatus | null,
+  error: string | null | undefined,
+): RunPhase {
+  switch (status) {
+    case "DATASET_PROCESSING_COMPLETED":
+      return { name: "Completed" };
+    case "DATASET_PROCESSING_ERRORED":
+      return { name: "Errored", message: error ?? "" };
+    case "DATASET_PROCESSING_STARTED":
+      return { name: "Running" };
+    default:
+      return { name: "Pending" };
+  }
 }
 
 /**

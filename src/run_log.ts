@@ -85,7 +85,12 @@ export interface RunStatus {
   phase: RunPhase;
   /** Its newest row, once it has one. */
   row?: PipelineRunRow;
-  /** The number of its last event in the log. */
+  /**
+   * The number of the first event of its newest attempt; of the event that would
+   * be next where that is not known, since its events were pruned.
+   */
+  firstSeq: number;
+  /** The number of its last event; 0 where no event of it is known. */
   lastSeq: number;
 }
 

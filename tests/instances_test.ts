@@ -129,7 +129,12 @@ testEachWay(
       [],
     );
     const { row, ...status } = (await registry.status(runId))!;
-    assertEquals(status, { runId, phase: { name: "Completed" }, lastSeq: 502 });
+    assertEquals(status, {
+      runId,
+      phase: { name: "Completed" },
+      firstSeq: 1,
+      lastSeq: 502,
+    });
     assertEquals(row?.status, "DATASET_PROCESSING_COMPLETED");
   },
 );

@@ -177,9 +177,112 @@ Deno.test("PipelineRunRegistry.status() tells of any run", async () => {
   assertEquals(status, {
     runId: failed.runId,
     phase: { name: "Errored", message: "boom" },
+    firstSeq: 1,
     lastSeq: 2,
   });
   assertEquals(row?.runInfo, { data: "None", error: "boom" });
+});
+
+Deno.test("PipelineRunRegistry.subscribe() gives an event of this instance's run once it is in the log, where asked to", async () => {
+  const gate = Promise.withResolvers<void>();
+  await using opened = await open({ statementTimeout: 60_000 }, (client) => ({
+    unsafe: async (query, ...rest) => {
+      if (query.includes("insert into pipeline_run_events")) await gate.promise;
+      return await client.unsafe(query, ...rest);
+    },
+  }));
+  const { registry } = opened;
+  const { runId } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async function* () {
+      yield 1;
+    },
+  );
+  const durable = Array.fromAsync(registry.subscribe(runId, { durable: true }));
+  const early = registry.subscribe(runId);
+  for await (const { kind } of early) if (kind === "Yield") break;
+  await assertPending(durable);
+  gate.resolve();
+  assertEquals((await durable).map(seqAndKind), [
+    "1 Started",
+    "2 Yield",
+    "3 Completed",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() serves many readers of one position with one question", async () => {
+  const asked: number[] = [];
+  await using opened = await open({}, (client) => ({
+    unsafe: (query, parameters, ...rest) => {
+      if (query.includes("'over'")) {
+        asked.push(JSON.parse(parameters![0] as string).length);
+      }
+      return client.unsafe(query, parameters, ...rest);
+    },
+  }));
+  const { registry } = opened;
+  const { runId } = await registry.registerInline(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 50; i++) yield i;
+    },
+  );
+  const readers = await Promise.all(
+    Array.from(
+      { length: 1_000 },
+      () => Array.fromAsync(registry.subscribe(runId)),
+    ),
+  );
+  for (const events of readers) assertEquals(events.length, 52);
+  assertEquals(asked, [1]);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() reads large payloads in portions, for a reader who may stop", async () => {
+  const payload = "x".repeat(100_000);
+  const lengths: number[] = [];
+  await using opened = await open({}, (client) => ({
+    unsafe: async (query, ...rest) => {
+      const rows = await client.unsafe(query, ...rest);
+      if (query.includes("'over'") && rows.length > 0) {
+        lengths.push(String(Object.values(rows[0] as object)[0]).length);
+      }
+      return rows;
+    },
+  }));
+  const { registry } = opened;
+  const { runId } = await registry.registerInline(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 20; i++) yield payload;
+    },
+  );
+  const events = await Array.fromAsync(registry.subscribe(runId));
+  assertEquals(events.length, 22);
+  assert(
+    lengths.every((length) => length < 400_000),
+    `a portion was of ${lengths} characters`,
+  );
+});
+
+Deno.test("PipelineRunRegistry.subscribe() begins behind the former attempt as soon as a new one is claimed", async () => {
+  let gate: Promise<void> | undefined;
+  await using opened = await open({ statementTimeout: 60_000 }, (client) => ({
+    unsafe: async (query, ...rest) => {
+      if (query.includes("insert into pipeline_run_events")) await gate;
+      return await client.unsafe(query, ...rest);
+    },
+  }));
+  const { registry, repository } = opened;
+  const spec = { pipelineName: "work", runId: crypto.randomUUID() };
+  await registry.registerInline(spec, () => {});
+  const { promise, resolve } = Promise.withResolvers<void>();
+  gate = promise;
+  await registry.registerBackground(spec, () => {});
+  await using other = new PipelineRunRegistry({ repository });
+  const events = Array.fromAsync(other.subscribe(spec.runId));
+  assertEquals((await other.status(spec.runId))?.firstSeq, 3);
+  resolve();
+  assertEquals((await events).map(seqAndKind), ["3 Started", "4 Completed"]);
 });
 
 Deno.test("PipelineRunRegistry.abort() of a run that no instance knows is an UnknownRunError", async () => {

@@ -928,7 +928,29 @@ Deno.test("PipelineRunRegistry.status() tells of the runs that are held", async 
   await using registry = new PipelineRunRegistry();
   const { runId } = await registry.registerInline(SPEC, noop);
   const { row, ...status } = (await registry.status(runId))!;
-  assertEquals(status, { runId, phase: { name: "Completed" }, lastSeq: 2 });
+  assertEquals(status, {
+    runId,
+    phase: { name: "Completed" },
+    firstSeq: 1,
+    lastSeq: 2,
+  });
   assertEquals(row?.status, "DATASET_PROCESSING_COMPLETED");
   assertEquals(await registry.status(crypto.randomUUID()), undefined);
+});
+
+Deno.test("PipelineRunRegistry.status() tells of a run that is no longer held by its newest row", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  await using former = new PipelineRunRegistry({ repository });
+  const { runId } = await former.registerInline(SPEC, () => {
+    throw new Error("boom");
+  });
+  await using registry = new PipelineRunRegistry({ repository });
+  const { row, ...status } = (await registry.status(runId))!;
+  assertEquals(status, {
+    runId,
+    phase: { name: "Errored", message: "boom" },
+    firstSeq: 1,
+    lastSeq: 0,
+  });
+  assertEquals(row?.status, "DATASET_PROCESSING_ERRORED");
 });

@@ -322,6 +322,25 @@ export function testRepository(
     );
   });
 
+  test("listByRun() gives the newest rows of one run first", async (repository) => {
+    const pipelineRunId = crypto.randomUUID();
+    for (const status of ["INITIATED", "STARTED", "COMPLETED"] as const) {
+      await repository.logPipelineRun(transition(status, { pipelineRunId }));
+      await repository.logPipelineRun(transition(status));
+    }
+    const rows = await repository.listByRun(`{${pipelineRunId}}`, 2);
+    assertEquals(rows.map((row) => [row.pipelineRunId, row.status]), [
+      [pipelineRunId, "DATASET_PROCESSING_COMPLETED"],
+      [pipelineRunId, "DATASET_PROCESSING_STARTED"],
+    ]);
+    assertEquals((await repository.listByRun(pipelineRunId, 50)).length, 3);
+    assertEquals(await repository.listByRun(crypto.randomUUID(), 1), []);
+    await assertRejects(
+      () => repository.listByRun(pipelineRunId, 0),
+      RangeError,
+    );
+  });
+
   test("getPipelineRunByDataset() gives the newest row of one pipeline", async (repository) => {
     const datasetId = crypto.randomUUID();
     await repository.logPipelineRun(transition("STARTED", { datasetId }));
@@ -357,6 +376,7 @@ export function testRepository(
         () => repository.getPipelineRun("x"),
         () => repository.getPipelineRunByDataset("x", "ingest"),
         () => repository.getPipelineRunsByDataset("x"),
+        () => repository.listByRun("x", 1),
         () => repository.getPayload("x"),
         () => repository.setPayloadField("x", "key", 1),
         () => repository.latestStatus(["x"], "ingest"),

@@ -1,7 +1,7 @@
 import type { RunEvent } from "../event.ts";
 import { closedError } from "./closed_error.ts";
 
-/** How many runs one query asks for at most. */
+/** For how many runs and positions one query asks at most. */
 const MAX_WAITING = 500;
 
 /** Somebody who has read a run up to an event and waits for more. */
@@ -95,18 +95,16 @@ export class LogFollower {
 
   async #readDue(): Promise<void> {
     while (this.#due.size > 0) {
-      const readers = [...this.#due].slice(0, MAX_WAITING);
-      for (const reader of readers) this.#due.delete(reader);
+      const readers = this.#takeDue();
       try {
-        const news = new Map(
-          (await this.#options.read(readers)).map((
-            each,
-          ) => [keyOf(each), each]),
+        const news = await this.#options.read(
+          Array.from(readers.values(), ([reader]) => reader),
         );
         this.#inTrouble = false;
-        for (const reader of readers) {
-          const found = news.get(keyOf(reader));
-          if (found !== undefined) this.#deliver(reader, [...found.events]);
+        for (const each of news) {
+          for (const reader of readers.get(keyOf(each)) ?? []) {
+            this.#deliver(reader, [...each.events]);
+          }
         }
       } catch (error) {
         if (!this.#inTrouble) this.#options.onTrouble(error);
@@ -117,6 +115,20 @@ export class LogFollower {
     this.#reading = false;
     if (this.#waiting.size === 0 || this.#closed) return;
     this.#timer = setTimeout(() => this.wake(), this.#options.pollInterval);
+  }
+
+  /** The readers to ask for, by what they wait for: many wait for the same. */
+  #takeDue(): Map<string, WaitingReader[]> {
+    const taken = new Map<string, WaitingReader[]>();
+    for (const reader of this.#due) {
+      const key = keyOf(reader);
+      const alike = taken.get(key);
+      if (alike !== undefined) alike.push(reader);
+      else if (taken.size < MAX_WAITING) taken.set(key, [reader]);
+      else continue;
+      this.#due.delete(reader);
+    }
+    return taken;
   }
 
   #deliver(reader: WaitingReader, events: RunEvent[]): void {

@@ -367,6 +367,13 @@ export class PostgresPipelineRunRepository
     return row === undefined ? undefined : toRow(row);
   }
 
+  /** The newest rows of a run; see {@linkcode PipelineRunRepository}. */
+  async listByRun(runId: string, limit: number): Promise<PipelineRunRow[]> {
+    const id = canonicalUuid(runId, "Cannot list pipeline runs: runId");
+    const most = String(checkLimit(limit));
+    return (await this.#execute(sql.LIST_BY_RUN, [most, id])).map(toRow);
+  }
+
   /** The newest row of a pipeline on a dataset; see {@linkcode PipelineRunRepository}. */
   async getPipelineRunByDataset(
     datasetId: string,

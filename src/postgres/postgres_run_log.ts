@@ -2,6 +2,7 @@ import { LeaseLostError, RunAlreadyActiveError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
 import type { SubscribeOptions } from "../options.ts";
 import type { RunPhase } from "../phase.ts";
+import { phaseOfStatus, type PipelineRunStatus } from "../repository.ts";
 import type {
   LocalEvents,
   LoggedRun,
@@ -20,6 +21,8 @@ import type { Write } from "./write.ts";
 
 /** How many events of a run one query gives. */
 const EVENTS_AT_ONCE = 200;
+/** How long their payloads may be in all, but for the last one's. */
+const BYTES_AT_ONCE = 256 * 1024;
 /** How many runs one statement ends. */
 const REAPED_AT_ONCE = 500;
 /** How many events one statement deletes. */
@@ -259,6 +262,7 @@ export class PostgresRunLog implements RunLog {
     const rows = await this.#options.read(sql.READ_EVENTS, [
       JSON.stringify(waiting),
       String(EVENTS_AT_ONCE),
+      String(BYTES_AT_ONCE),
     ]) as { id: string; after: number | null; events: EventRow[] | null }[];
     return rows.map(({ id, after, events }) => ({
       runId: id,
@@ -318,26 +322,29 @@ function toEvent(runId: string, row: EventRow): RunEvent {
 }
 
 interface StatusAnswer {
-  status: string | null;
+  status: PipelineRunStatus | null;
   error: string | null;
+  beginning: number | null;
   event: EventRow | null;
   lease: "live" | "expired" | "ended" | null;
 }
 
 function toStatus(
   runId: string,
-  { status, error, event, lease }: StatusAnswer,
+  { status, error, beginning, event, lease }: StatusAnswer,
 ): RunStatus | undefined {
   if (status === null && event === null && lease === null) return undefined;
+  const lastSeq = event?.[0] ?? 0;
   return {
     runId,
     phase: phaseOf(status, error, event, lease),
-    lastSeq: event?.[0] ?? 0,
+    firstSeq: (beginning ?? lastSeq) + 1,
+    lastSeq,
   };
 }
 
 function phaseOf(
-  status: string | null,
+  status: PipelineRunStatus | null,
   error: string | null,
   event: EventRow | null,
   lease: StatusAnswer["lease"],
@@ -350,14 +357,5 @@ function phaseOf(
   if (event?.[1] === "Errored") {
     return { name: "Errored", message: event[4] ?? "" };
   }
-  switch (status) {
-    case "DATASET_PROCESSING_COMPLETED":
-      return { name: "Completed" };
-    case "DATASET_PROCESSING_ERRORED":
-      return { name: "Errored", message: error ?? "" };
-    case "DATASET_PROCESSING_STARTED":
-      return { name: "Running" };
-    default:
-      return { name: "Pending" };
-  }
+  return phaseOfStatus(status, error);
 }

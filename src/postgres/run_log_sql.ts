@@ -214,7 +214,8 @@ export const REQUEST_ABORT = `
 /**
  * What is new for who waits: `$1` is a list of runs, each with the number of the
  * last event known, or null for the beginning of the newest attempt; `$2` is
- * how many events of each to give.
+ * how many events of each to give, and `$3` the length of their payloads beyond
+ * which no further one is given.
  */
 export const READ_EVENTS = `
   select json_build_object(
@@ -226,13 +227,7 @@ export const READ_EVENTS = `
   from json_to_recordset($1::text::json) w (id uuid, after bigint)
   cross join lateral (
     select coalesce(
-      w.after,
-      (
-        select max(e.seq) - 1
-        from pipeline_run_events e
-        where e.pipeline_run_id = w.id and e.kind = 'Started'
-      ),
-      0
+      w.after, ${beginning("w.id")}, 0
     ) as after
   ) start
   cross join lateral (
@@ -241,12 +236,20 @@ export const READ_EVENTS = `
       order by e.seq
     ) as events
     from (
-      select *
-      from pipeline_run_events e
-      where e.pipeline_run_id = w.id and e.seq > start.after
-      order by e.seq
-      limit $2::text::integer
+      select
+        e.*,
+        sum(octet_length(e.payload::text)) over (
+          order by e.seq rows between unbounded preceding and 1 preceding
+        ) as before
+      from (
+        select *
+        from pipeline_run_events e
+        where e.pipeline_run_id = w.id and e.seq > start.after
+        order by e.seq
+        limit $2::text::integer
+      ) e
     ) e
+    where coalesce(e.before, 0) < $3::text::integer
   ) news
   cross join lateral (
     select coalesce(
@@ -276,7 +279,7 @@ export const READ_EVENTS = `
   ) last
   where news.events is not null or last.over`;
 
-/** The newest row, event and lease of `$1`. */
+/** The newest row, attempt, event and lease of `$1`. */
 export const STATUS = `
   select json_build_object(
     'status', (
@@ -293,6 +296,7 @@ export const STATUS = `
       order by r.created_at desc
       limit 1
     ),
+    'beginning', ${beginning("$1::text::uuid")},
     'event', (
       select json_build_array(e.seq, e.kind, e.at, null, e.message)
       from pipeline_run_events e
@@ -359,3 +363,31 @@ export const RELEASE = `
 /** Notifies of `$1`. */
 export const NOTIFY = `
   select to_json(pg_notify('${CHANNEL}', $1::text) is null)::text`;
+
+/**
+ * The number before the first event of a run's newest attempt; null where it has
+ * none. A live one begins behind the last ending: it is claimed before its
+ * Started event is written.
+ */
+function beginning(runId: string): string {
+  return `coalesce(
+    (
+      select coalesce(
+        (
+          select max(e.seq)
+          from pipeline_run_events e
+          where e.pipeline_run_id = l.pipeline_run_id
+            and e.kind in ('Completed', 'Errored')
+        ),
+        0
+      )
+      from pipeline_run_leases l
+      where l.pipeline_run_id = ${runId} and l.ended_at is null
+    ),
+    (
+      select max(e.seq) - 1
+      from pipeline_run_events e
+      where e.pipeline_run_id = ${runId} and e.kind = 'Started'
+    )
+  )`;
+}

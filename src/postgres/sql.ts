@@ -79,6 +79,10 @@ export const LIST_RECENT_OF_DATASET = listRecent(
   "where r.dataset_id = $2::text::uuid",
 );
 
+export const LIST_BY_RUN = listRecent(
+  "where r.pipeline_run_id = $2::text::uuid",
+);
+
 /** Needs a table `datasets`, as cognee makes it. */
 export const LIST_RECENT_WITH_ATTRIBUTION = listRecentWithAttribution("");
 
