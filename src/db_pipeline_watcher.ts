@@ -11,7 +11,7 @@ import {
   PipelineWatcher,
   type TaskProgress,
 } from "./watcher.ts";
-import { contain, type RegistryWarning } from "./warning.ts";
+import { contain, logWarning, type RegistryWarning } from "./warning.ts";
 
 /** Options of {@linkcode DbPipelineWatcher}. */
 export interface DbPipelineWatcherOptions {
@@ -69,7 +69,7 @@ export class DbPipelineWatcher extends PipelineWatcher {
   ) {
     super();
     this.#repository = repository;
-    this.#warn = contain(options.onWarning);
+    this.#warn = contain(options.onWarning ?? logWarning);
   }
 
   /** Does nothing. */

@@ -1,5 +1,5 @@
 import type { PipelineRunRepository } from "./repository.ts";
-import { contain, type RegistryWarning } from "./warning.ts";
+import { contain, logWarning, type RegistryWarning } from "./warning.ts";
 
 /** Options of {@linkcode PipelineRunRegistry}. */
 export interface PipelineRunRegistryOptions {
@@ -135,7 +135,7 @@ export function resolveOptions(
     abortWritesErroredRow = true,
     maxPayloadBytes = 1_048_576,
     endingTimeout = 5_000,
-    onWarning,
+    onWarning = logWarning,
     clock = () => performance.now(),
   } = options;
   const counts = { maxInMemoryRuns, maxAwaitedSubscriptions, maxPayloadBytes };
@@ -167,7 +167,7 @@ export function resolveOptions(
     );
   }
   for (const [name, value] of Object.entries({ onWarning, clock })) {
-    if (value !== undefined && typeof value !== "function") {
+    if (typeof value !== "function") {
       throw new TypeError(
         `Cannot create registry: ${name} must be a function, received ${typeof value}`,
       );

@@ -26,24 +26,23 @@ export interface RegistryWarning {
 }
 
 /**
- * A listener that neither throws nor rejects: what listens to warnings must not become a
- * failure itself.
- *
- * @param onWarning The listener, or none for `console.warn`.
+ * A listener that neither throws nor rejects: what listens to failures must not
+ * become a failure itself.
  */
-export function contain(
-  onWarning: (warning: RegistryWarning) => void = logToConsole,
-): (warning: RegistryWarning) => void {
-  return async (warning) => {
+export function contain<Told extends unknown[]>(
+  listener: (...told: Told) => void,
+): (...told: Told) => void {
+  return async (...told) => {
     try {
-      await onWarning(warning);
+      await listener(...told);
     } catch {
       // Told above: there is nobody left to tell.
     }
   };
 }
 
-function logToConsole({ message, cause }: RegistryWarning): void {
+/** Tells the console of a warning. */
+export function logWarning({ message, cause }: RegistryWarning): void {
   if (cause === undefined) console.warn(message);
   else console.warn(message, cause);
 }

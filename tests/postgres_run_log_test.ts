@@ -265,10 +265,10 @@ Deno.test("PipelineRunRegistry.subscribe() reads large payloads in portions, for
 });
 
 Deno.test("PipelineRunRegistry.subscribe() begins behind the former attempt as soon as a new one is claimed", async () => {
-  let gate: Promise<void> | undefined;
+  const gates: Promise<void>[] = [];
   await using opened = await open({ statementTimeout: 60_000 }, (client) => ({
     unsafe: async (query, ...rest) => {
-      if (query.includes("insert into pipeline_run_events")) await gate;
+      if (query.includes("insert into pipeline_run_events")) await gates.at(0);
       return await client.unsafe(query, ...rest);
     },
   }));
@@ -276,7 +276,7 @@ Deno.test("PipelineRunRegistry.subscribe() begins behind the former attempt as s
   const spec = { pipelineName: "work", runId: crypto.randomUUID() };
   await registry.registerInline(spec, () => {});
   const { promise, resolve } = Promise.withResolvers<void>();
-  gate = promise;
+  gates.push(promise);
   await registry.registerBackground(spec, () => {});
   await using other = new PipelineRunRegistry({ repository });
   const events = Array.fromAsync(other.subscribe(spec.runId));

@@ -15,7 +15,7 @@ import {
 } from "../repository.ts";
 import type { RunLog } from "../run_log.ts";
 import { storableJson, storableText } from "../storable.ts";
-import { contain, type RegistryWarning } from "../warning.ts";
+import { contain, logWarning, type RegistryWarning } from "../warning.ts";
 import type { PostgresClient } from "./client.ts";
 import { GroupCommit } from "./group_commit.ts";
 import type { Lease } from "./lease.ts";
@@ -183,7 +183,7 @@ export class PostgresPipelineRunRepository
       pollInterval = 1_000,
       logRetention = 86_400_000,
       listener = client,
-      onWarning,
+      onWarning = logWarning,
       onClose,
     } = options;
     const delays = { statementTimeout, lease, renewal, pollInterval };

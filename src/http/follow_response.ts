@@ -1,0 +1,105 @@
+import type { PipelineRunRegistry } from "../registry.ts";
+import type { RunStatus } from "../run_log.ts";
+import { refuseSocket, sendEvents } from "./event_socket.ts";
+import { ProblemError } from "./problem_error.ts";
+import { RunEventEncoderStream } from "./run_event_encoder_stream.ts";
+import type { RunHandlerSettings } from "./run_handler_options.ts";
+
+/** What proxies are told, nginx in words of its own. */
+const EVENT_STREAM_HEADERS = {
+  "Content-Type": "text/event-stream",
+  "Cache-Control": "no-store",
+  "X-Accel-Buffering": "no",
+};
+
+/**
+ * The event behind which the request goes on: what the browser says of itself
+ * when it connects again is newer than what is in the URL.
+ *
+ * @throws {ProblemError} If it is no number of an event.
+ */
+export function positionOf(request: Request): number | undefined {
+  const after = request.headers.get("Last-Event-ID") ??
+    new URL(request.url).searchParams.get("after");
+  if (after === null) return undefined;
+  const position = /^\d+$/.test(after) ? Number(after) : NaN;
+  if (!Number.isSafeInteger(position)) {
+    throw new ProblemError(
+      400,
+      "Last-Event-ID and after must be the number of an event",
+    );
+  }
+  return position;
+}
+
+/** The events of a run as server-sent events; 204 where none will come. */
+export function eventStreamResponse(
+  registry: PipelineRunRegistry,
+  { heartbeat }: RunHandlerSettings,
+  { runId, phase, firstSeq, lastSeq }: RunStatus,
+  after: number | undefined,
+): Response {
+  const position = after ?? firstSeq - 1;
+  const isOver = phase.name === "Completed" || phase.name === "Errored";
+  if (isOver && position >= lastSeq) {
+    return new Response(null, {
+      status: 204,
+      headers: { "Cache-Control": "no-store" },
+    });
+  }
+  const events = registry.subscribe(runId, {
+    after,
+    lag: "skip",
+    durable: true,
+  });
+  const body = events.pipeThrough(
+    new RunEventEncoderStream({ heartbeat, position }),
+  );
+  return new Response(body, { headers: EVENT_STREAM_HEADERS });
+}
+
+/** Whether the request asks for a WebSocket. */
+export function isUpgrade({ headers }: Request): boolean {
+  return headers.get("Upgrade")?.toLowerCase() === "websocket";
+}
+
+/**
+ * The events of a run over a WebSocket.
+ *
+ * @param status The run; `undefined` closes the socket, since a browser is not
+ * told how a request was answered that was to become one.
+ * @throws {ProblemError} If no WebSocket can be made of the request.
+ */
+export function eventSocketResponse(
+  registry: PipelineRunRegistry,
+  settings: RunHandlerSettings,
+  status: RunStatus | undefined,
+  after: number | undefined,
+  request: Request,
+): Response {
+  const { socket, response } = upgrade(settings, request);
+  if (status === undefined) {
+    refuseSocket(socket);
+    return response;
+  }
+  const events = registry.subscribe(status.runId, { after, durable: true });
+  sendEvents(socket, events, settings)
+    .catch((error) => settings.onError(error, request));
+  return response;
+}
+
+function upgrade(
+  { upgradeWebSocket, heartbeat }: RunHandlerSettings,
+  request: Request,
+): { socket: WebSocket; response: Response } {
+  if (upgradeWebSocket === undefined) {
+    throw new ProblemError(501, "There are no WebSockets here");
+  }
+  try {
+    return upgradeWebSocket(request, { idleTimeout: 2 * heartbeat / 1_000 });
+  } catch (cause) {
+    throw new ProblemError(400, "No WebSocket can be made of this request", {
+      cause,
+    });
+  }
+}
