@@ -5,12 +5,14 @@
  *
  * @module
  */
+import { delay } from "@std/async/delay";
 import { PipelineRunRegistry, type RunHandle } from "../mod.ts";
+import { createRunHandler } from "../src/http/mod.ts";
 import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
 
 /** What an instance can be told to do. */
 export type Command =
-  | { do: "run"; runId?: string; yields: number; atOnce?: number }
+  | { do: "run"; runId?: string; yields: number; pace?: number }
   | { do: "hold"; runId?: string }
   | { do: "follow"; runId: string; after?: number }
   | { do: "abort"; runId: string; reason?: string }
@@ -18,7 +20,7 @@ export type Command =
 
 /** What an instance tells. */
 export type Report =
-  | { told: "ready" }
+  | { told: "ready"; port?: number }
   | { told: "began"; runId: string }
   | {
     told: "ended";
@@ -40,6 +42,8 @@ export interface InstanceOptions extends ConnectOptions {
   clockOffset?: number;
   /** Whether it listens to notifications. */
   listens?: boolean;
+  /** Where it serves the runs over HTTP, if it does; 0 is any port. */
+  port?: number;
 }
 
 function tell(report: Report): void {
@@ -71,15 +75,16 @@ async function obey(
 ): Promise<void> {
   switch (command.do) {
     case "run": {
-      const { runId, yields } = command;
+      const { runId, yields, pace } = command;
       const handle = await registry.registerBackground(
         { pipelineName: "work", runId },
         async function* ({ signal }) {
           for (let i = 0; i < yields; i++) {
             signal.throwIfAborted();
             yield i;
+            if (pace !== undefined) await delay(pace, { signal });
             // Lets the others of this process have their turn.
-            if (i % 10 === 9) await new Promise((go) => setImmediate(go));
+            else if (i % 10 === 9) await new Promise((go) => setImmediate(go));
           }
         },
       );
@@ -118,9 +123,8 @@ async function obey(
 }
 
 async function main(): Promise<void> {
-  const { url, clockOffset = 0, listens = true, ...options } = JSON.parse(
-    Deno.args[0],
-  ) as InstanceOptions;
+  const { url, clockOffset = 0, listens = true, port, ...options } = JSON
+    .parse(Deno.args[0]) as InstanceOptions;
   if (clockOffset !== 0) shiftClock(clockOffset);
   const onWarning = () => {};
   await using repository = await connect(url, {
@@ -133,7 +137,11 @@ async function main(): Promise<void> {
     onWarning,
     endingTimeout: 30_000,
   });
-  tell({ told: "ready" });
+  await using server = port === undefined ? undefined : Deno.serve(
+    { port, hostname: "127.0.0.1", onListen: () => {} },
+    createRunHandler(registry, { heartbeat: 500 }),
+  );
+  tell({ told: "ready", port: server?.addr.port });
   const lines = Deno.stdin.readable
     .pipeThrough(new TextDecoderStream());
   let rest = "";

@@ -72,9 +72,17 @@ export async function sendEvents(
   }
 }
 
-/** Closes a socket whose request is refused, once it is open. */
+/** Closes a socket once it is open, for a run that is unknown or refused. */
 export function refuseSocket(socket: WebSocket): void {
   socket.addEventListener("open", () => socket.close(REFUSED, "Unknown run"));
+}
+
+/** Closes a socket once it is open, for a run that has no more to tell. */
+export function endSocket(socket: WebSocket): void {
+  socket.addEventListener(
+    "open",
+    () => socket.close(OVER, "The run has ended"),
+  );
 }
 
 async function opened(socket: WebSocket, closed: AbortSignal): Promise<void> {

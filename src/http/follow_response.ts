@@ -1,6 +1,6 @@
 import type { PipelineRunRegistry } from "../registry.ts";
 import type { RunStatus } from "../run_log.ts";
-import { refuseSocket, sendEvents } from "./event_socket.ts";
+import { endSocket, refuseSocket, sendEvents } from "./event_socket.ts";
 import { ProblemError } from "./problem_error.ts";
 import { RunEventEncoderStream } from "./run_event_encoder_stream.ts";
 import type { RunHandlerSettings } from "./run_handler_options.ts";
@@ -36,18 +36,17 @@ export function positionOf(request: Request): number | undefined {
 export function eventStreamResponse(
   registry: PipelineRunRegistry,
   { heartbeat }: RunHandlerSettings,
-  { runId, phase, firstSeq, lastSeq }: RunStatus,
+  status: RunStatus,
   after: number | undefined,
 ): Response {
-  const position = after ?? firstSeq - 1;
-  const isOver = phase.name === "Completed" || phase.name === "Errored";
-  if (isOver && position >= lastSeq) {
+  const position = after ?? status.firstSeq - 1;
+  if (isOver(status, position)) {
     return new Response(null, {
       status: 204,
       headers: { "Cache-Control": "no-store" },
     });
   }
-  const events = registry.subscribe(runId, {
+  const events = registry.subscribe(status.runId, {
     after,
     lag: "skip",
     durable: true,
@@ -56,6 +55,12 @@ export function eventStreamResponse(
     new RunEventEncoderStream({ heartbeat, position }),
   );
   return new Response(body, { headers: EVENT_STREAM_HEADERS });
+}
+
+/** Whether a run has ended with nothing behind a position. */
+function isOver({ phase, lastSeq }: RunStatus, position: number): boolean {
+  const hasEnded = phase.name === "Completed" || phase.name === "Errored";
+  return hasEnded && position >= lastSeq;
 }
 
 /** Whether the request asks for a WebSocket. */
@@ -80,6 +85,10 @@ export function eventSocketResponse(
   const { socket, response } = upgrade(settings, request);
   if (status === undefined) {
     refuseSocket(socket);
+    return response;
+  }
+  if (isOver(status, after ?? status.firstSeq - 1)) {
+    endSocket(socket);
     return response;
   }
   const events = registry.subscribe(status.runId, { after, durable: true });
