@@ -229,6 +229,46 @@ Deno.test("createRunHandler() lets any instance read, follow and abort what one 
   resolve();
 });
 
+Deno.test("createRunHandler() serves 1,000 viewers of another instance's run with a query for all", async () => {
+  await using database = await openDatabase();
+  await using repository = await connect(database.url);
+  await using here = new PipelineRunRegistry({ repository });
+  const { sql } = database;
+  let queries = 0;
+  await using otherRepository = new PostgresPipelineRunRepository({
+    unsafe(query: string, ...rest) {
+      if (query.includes("'over'")) queries++;
+      return sql.unsafe(query, ...rest);
+    },
+    listen: (...rest) => sql.listen(...rest),
+  });
+  await using there = new PipelineRunRegistry({ repository: otherRepository });
+  const handler = createRunHandler(there);
+  const begin = Promise.withResolvers<void>();
+  const { runId } = await here.registerBackground(
+    { pipelineName: "count", runId: crypto.randomUUID() },
+    async function* () {
+      await begin.promise;
+      for (let i = 0; i < 100; i++) {
+        yield i;
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    },
+  );
+  let watching = 0;
+  await Promise.all(Array.from({ length: 1_000 }, async () => {
+    const path = `http://localhost/runs/${runId}/events`;
+    const { body } = await handler(new Request(path));
+    let text = "";
+    for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
+      if (text === "" && ++watching === 1_000) begin.resolve();
+      text += chunk;
+    }
+    assertEquals(idsOf(text), upTo(102));
+  }));
+  assert(queries < 1_000, `${queries} queries were sent`);
+});
+
 /** Sweeps until the lease of a run has run out, and the run is ended. */
 async function sweepUntilReaped(instance: InstanceProcess): Promise<void> {
   const { length: before } = await instance.toldTimes("swept", 0);
