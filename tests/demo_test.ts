@@ -1,64 +1,7 @@
 import { cpSync } from "node:fs";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Demo, type Ending } from "./demo_process.ts";
 import { openDatabase, startPostgresServer } from "./postgres_server.ts";
-
-const MAIN = new URL("../src/demo/main.ts", import.meta.url).href;
-
-/** How a demo ended and what it wrote. */
-interface Ending {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-/** The real demo in a process of its own. */
-class Demo {
-  readonly #process: Deno.ChildProcess;
-  readonly #output: ReadableStreamDefaultReader<string>;
-  readonly #stderr: Promise<string>;
-  #stdout = "";
-
-  constructor(...args: string[]) {
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", MAIN, ...args],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    this.#output = this.#process.stdout
-      .pipeThrough(new TextDecoderStream())
-      .getReader();
-    this.#stderr = new Response(this.#process.stderr).text();
-  }
-
-  /** Waits until its output has a line that matches. */
-  async printed(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.#stdout)) {
-      assert(await this.#read(), `${pattern} is not in ${this.#stdout}`);
-    }
-  }
-
-  /** Sends a signal. */
-  kill(signal: Deno.Signal): void {
-    this.#process.kill(signal);
-  }
-
-  /** Waits until it has ended. */
-  async ended(): Promise<Ending> {
-    while (await this.#read());
-    const [{ code }, stderr] = await Promise.all([
-      this.#process.status,
-      this.#stderr,
-    ]);
-    return { code, stdout: this.#stdout, stderr };
-  }
-
-  async #read(): Promise<boolean> {
-    const { done, value = "" } = await this.#output.read();
-    this.#stdout += value;
-    return !done;
-  }
-}
 
 function demo(...args: string[]): Promise<Ending> {
   return new Demo(...args).ended();
@@ -285,6 +228,15 @@ Deno.test("demo explains how it is used", async () => {
       message: "The --database-url must begin with postgres://",
     },
     { args: [""], message: "A PATH must not be empty" },
+    { args: ["--port=80"], message: "--port needs --serve" },
+    {
+      args: ["--serve", "--port=65536"],
+      message: "The --port must be a number from 0 to 65535",
+    },
+    {
+      args: ["--serve", "a", "b"],
+      message: "At most one PATH can be given with --serve",
+    },
   ];
   const endings = await Promise.all(mistakes.map(({ args }) => demo(...args)));
   for (const [index, { message }] of mistakes.entries()) {

@@ -6,6 +6,8 @@ export interface DemoArguments {
   readonly data?: string;
   /** The database server to use instead. */
   readonly databaseUrl?: string;
+  /** The port of the page to serve; without one nothing is served. */
+  readonly port?: number;
   /** Whether to explain the demo and do nothing else. */
   readonly help: boolean;
 }
@@ -19,9 +21,12 @@ export class UsageError extends Error {
 /** Each path is a run that keeps a file open. */
 const MAX_PATHS = 100;
 
-const OPTIONS: ReadonlyMap<string, "data" | "databaseUrl"> = new Map([
+const DEFAULT_PORT = 8000;
+
+const OPTIONS: ReadonlyMap<string, "data" | "databaseUrl" | "port"> = new Map([
   ["--data", "data"],
   ["--database-url", "databaseUrl"],
+  ["--port", "port"],
 ]);
 
 /** The explanation that `--help` gives. */
@@ -31,7 +36,13 @@ Indexes the terms of text files, with one pipeline run for each PATH, a file or
 a folder. Without a PATH it indexes its own repository, or the current folder
 where it does not run from one.
 
+With --serve it waits, and serves a page on which runs are started, followed and
+aborted. Then PATH is what the page indexes as a sample.
+
 Options:
+  --serve             serve the page until Ctrl-C
+  --port PORT         serve it on this port of the loopback interface; by default
+                      on ${DEFAULT_PORT}, 0 is any free one
   --data DIR          keep the database in DIR; by default in a folder under the
                       system's folder for temporary files
   --database-url URL  use a Postgres server, such as
@@ -48,15 +59,18 @@ failed, 2 when the arguments make no sense, 130 after Ctrl-C.`;
  * @param args The arguments behind the script.
  * @returns What they ask for.
  * @throws {UsageError} If an option is unknown, comes twice, lacks its value or
- * contradicts another, or there are too many paths.
+ * contradicts another, a value makes no sense, or there are too many paths.
  */
 export function parseArguments(args: readonly string[]): DemoArguments {
   const paths: string[] = [];
-  const values: { data?: string; databaseUrl?: string } = {};
+  const values: { data?: string; databaseUrl?: string; port?: string } = {};
+  let serve = false;
   const rest = [...args];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     if (arg === "-h" || arg === "--help") return { paths: [], help: true };
-    if (arg === "--") {
+    if (arg === "--serve") {
+      serve = true;
+    } else if (arg === "--") {
       paths.push(...rest.splice(0));
     } else if (arg.startsWith("-") && arg !== "-") {
       const [name, ...inline] = arg.split("=");
@@ -74,7 +88,7 @@ export function parseArguments(args: readonly string[]): DemoArguments {
       paths.push(arg);
     }
   }
-  const { data, databaseUrl } = values;
+  const { data, databaseUrl, port } = values;
   if (data !== undefined && databaseUrl !== undefined) {
     throw new UsageError("Only one of --data and --database-url can be given");
   }
@@ -87,7 +101,19 @@ export function parseArguments(args: readonly string[]): DemoArguments {
       `At most ${MAX_PATHS} PATHs can be given, received ${paths.length}`,
     );
   }
-  return { paths, ...values, help: false };
+  if (!serve) {
+    if (port !== undefined) throw new UsageError("--port needs --serve");
+    return { paths, data, databaseUrl, help: false };
+  }
+  if (paths.length > 1) {
+    throw new UsageError("At most one PATH can be given with --serve");
+  }
+  return { paths, data, databaseUrl, port: portOf(port), help: false };
+}
+
+function portOf(text: string = String(DEFAULT_PORT)): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) return Number(text);
+  throw new UsageError("The --port must be a number from 0 to 65535");
 }
 
 function isPostgresUrl(text: string): boolean {

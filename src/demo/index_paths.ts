@@ -1,12 +1,11 @@
-import { PipelineRunRegistry, type RegistryWarning } from "../../mod.ts";
+import type { RegistryWarning } from "../../mod.ts";
 import { errorMessage } from "../error_message.ts";
-import { PostgresPipelineRunRepository } from "../postgres/mod.ts";
 import { auditTable } from "./audit_table.ts";
 import type { Database } from "./database.ts";
 import { indexFiles } from "./index_pipeline.ts";
 import { LiveLines } from "./live_lines.ts";
+import { openPipelines } from "./open_pipelines.ts";
 import { showProgress } from "./progress.ts";
-import { TermCounts } from "./term_counts.ts";
 import { termTable } from "./term_table.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
@@ -36,7 +35,6 @@ export async function indexPaths(
   database: Database,
   options: IndexPathsOptions,
 ): Promise<boolean> {
-  const { sql } = database;
   const { paths, terminal, signal } = options;
   const lines = new LiveLines(terminal, paths.length);
   const onWarning = ({ message, cause }: RegistryWarning) => {
@@ -44,23 +42,8 @@ export async function indexPaths(
     lines.warn(`Warning: ${message}${why}`);
   };
 
-  await using repository = new PostgresPipelineRunRepository(sql, {
-    shared: !database.exclusive,
-    onWarning,
-  });
-  await repository.migrate();
-  const store = new TermCounts(sql);
-  await store.migrate();
-  const settings = {
-    repository,
-    yieldThrottle: 100,
-    endingTimeout: 2_000,
-    onWarning,
-  };
-  // What seems an orphan in a shared database may be another process's live run.
-  await using registry = database.exclusive
-    ? await PipelineRunRegistry.withOrphanReset(settings)
-    : new PipelineRunRegistry(settings);
+  await using pipelines = await openPipelines(database, onWarning);
+  const { repository, registry, store } = pipelines;
 
   const runs = await Promise.all(paths.map(async (path) => {
     const run = await registry.registerBackground(

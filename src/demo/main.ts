@@ -1,6 +1,7 @@
 /**
  * A demo: indexes the terms of text files, one pipeline run for each path, with
- * the audit trail in a Postgres that runs in the process.
+ * the audit trail in a Postgres that runs in the process. With `--serve` it does so
+ * on a page.
  *
  * In a checkout run `deno task demo --help`, elsewhere
  *
@@ -17,6 +18,7 @@ import { parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { indexPaths } from "./index_paths.ts";
 import { Interruption } from "./interruption.ts";
 import { openDatabase } from "./open_database.ts";
+import { servePage } from "./serve_page.ts";
 import { standardOutput } from "./terminal.ts";
 
 /**
@@ -29,7 +31,7 @@ export async function main(args: readonly string[]): Promise<number> {
   using listening = new DisposableStack();
   let interruption: Interruption | undefined;
   try {
-    const { help, paths, data, databaseUrl } = parseArguments(args);
+    const { help, paths, data, databaseUrl, port } = parseArguments(args);
     if (help) {
       console.log(USAGE);
       return 0;
@@ -42,10 +44,16 @@ export async function main(args: readonly string[]): Promise<number> {
     // Not before: making a database would keep signals waiting for seconds, and
     // leaves nothing to be ended in order.
     interruption = listening.use(new Interruption());
+    const { signal } = interruption;
+    const [path = defaultPath()] = paths;
+    if (port !== undefined) {
+      await servePage(database, { port, sample: path, signal });
+      return interruption.exitCode ?? 1;
+    }
     const completed = await indexPaths(database, {
-      paths: paths.length > 0 ? paths : [defaultPath()],
+      paths: paths.length > 0 ? paths : [path],
       terminal: standardOutput(),
-      signal: interruption.signal,
+      signal,
     });
     return interruption.exitCode ?? (completed ? 0 : 1);
   } catch (error) {

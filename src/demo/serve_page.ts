@@ -1,0 +1,137 @@
+import { delay } from "@std/async/delay";
+import type { PipelineWork, RegistryWarning } from "../../mod.ts";
+import { errorMessage } from "../error_message.ts";
+import {
+  createRunHandler,
+  ProblemError,
+  type RequestedPipeline,
+} from "../http/mod.ts";
+import type { Database } from "./database.ts";
+import { indexFiles, type IndexProgress } from "./index_pipeline.ts";
+import { indexText } from "./index_text.ts";
+import { openPipelines } from "./open_pipelines.ts";
+import type { TermCounts } from "./term_counts.ts";
+
+/** How long the page may ask a run to rest after each step, in milliseconds. */
+const MAX_PAUSE = 1_000;
+
+/** For how long endings may take at Ctrl-C, in milliseconds. */
+const SHUTDOWN_TIMEOUT = 3_000;
+
+/** Options of {@linkcode servePage}. */
+export interface ServePageOptions {
+  /** The port on the loopback interface; 0 is any free one. */
+  readonly port: number;
+  /** The file or folder that the page indexes as a sample. */
+  readonly sample: string;
+  /** Ends the serving when it fires. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Serves a page on which runs are started, followed and aborted, and the handler
+ * behind it.
+ *
+ * @param database Where everything is stored.
+ * @param options Where to serve, and until when.
+ * @throws {Error} If the database fails or the port is taken.
+ */
+export async function servePage(
+  database: Database,
+  options: ServePageOptions,
+): Promise<void> {
+  const { port, sample, signal } = options;
+  const onWarning = ({ message, cause }: RegistryWarning) => {
+    const why = cause === undefined ? "" : `: ${errorMessage(cause)}`;
+    console.error(`Warning: ${message}${why}`);
+  };
+  await using pipelines = await openPipelines(database, onWarning);
+  const { registry, store } = pipelines;
+  const handler = createRunHandler(registry, {
+    pipelines: {
+      index_files: (input) => ({
+        work: paced(indexFiles(sample, store), pauseOf(input)),
+      }),
+      index_text: requestText(store),
+    },
+  });
+  const page = await readPage();
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = Deno.serve({
+      port,
+      hostname: "127.0.0.1",
+      onListen: ({ port }) => console.log(`Open http://127.0.0.1:${port}/`),
+    }, (request) => {
+      const isPage = new URL(request.url).pathname === "/";
+      return isPage ? pageResponse(request, page) : handler(request);
+    });
+  } catch (cause) {
+    throw new Error(
+      `Cannot serve on port ${port}: ${
+        errorMessage(cause)
+      }; choose another one with --port`,
+      { cause },
+    );
+  }
+  if (!signal.aborted) {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+  // It waits for the streams, which the registry closes.
+  await registry.shutdown({ timeout: SHUTDOWN_TIMEOUT });
+  await server.shutdown();
+}
+
+function requestText(store: TermCounts): RequestedPipeline {
+  return (input) => {
+    const { text } = (input ?? {}) as { text?: unknown };
+    if (typeof text !== "string" || text.trim() === "") {
+      throw new ProblemError(422, "There is no text to index");
+    }
+    return { work: paced(indexText(text, store), pauseOf(input)) };
+  };
+}
+
+function pauseOf(input: unknown): number {
+  const { pause = 0 } = (input ?? {}) as { pause?: unknown };
+  if (typeof pause === "number" && pause >= 0 && pause <= MAX_PAUSE) {
+    return pause;
+  }
+  throw new ProblemError(422, `pause must be from 0 to ${MAX_PAUSE}`);
+}
+
+/** The work with a rest after each step, so that people can watch it. */
+function paced(
+  work: PipelineWork<IndexProgress>,
+  pause: number,
+): PipelineWork<IndexProgress> {
+  if (pause === 0) return work;
+  return async function* (run): AsyncGenerator<IndexProgress> {
+    for await (const step of work(run) as AsyncIterable<IndexProgress>) {
+      yield step;
+      await delay(pause, { signal: run.signal });
+    }
+  };
+}
+
+/** Also where the module comes from the network. */
+async function readPage(): Promise<string> {
+  const response = await fetch(new URL("page.html", import.meta.url));
+  return await response.text();
+}
+
+function pageResponse(request: Request, page: string): Response {
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    return new Response(null, { status: 405, headers: { Allow: "GET, HEAD" } });
+  }
+  return new Response(request.method === "HEAD" ? null : page, {
+    headers: {
+      "Content-Type": "text/html; charset=utf-8",
+      "Cache-Control": "no-store",
+      "Content-Security-Policy":
+        "default-src 'none'; connect-src 'self'; img-src data:; " +
+        "script-src 'unsafe-inline'; style-src 'unsafe-inline'; " +
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    },
+  });
+}
