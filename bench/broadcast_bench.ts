@@ -1,0 +1,267 @@
+import { EventEmitter, on } from "node:events";
+import { BroadcastController, PipelineRunRegistry } from "../mod.ts";
+import type { Contender, Contest, Figures, MeasureOptions } from "./contest.ts";
+import { importPeer } from "./peers.ts";
+
+const SUBSCRIBERS = [1, 10, 100, 1_000] as const;
+const BURST = 32;
+
+/** Something that many can listen to. */
+interface FanOut {
+  publish(chunk: number): void;
+  /** Calls back with each chunk, the way its users read. */
+  subscribe(onChunk: () => void): void;
+}
+
+type Read = (stream: ReadableStream<number>, onChunk: () => void) => void;
+
+async function iterate(stream: ReadableStream<number>, onChunk: () => void) {
+  for await (const _ of stream) onChunk();
+}
+
+async function getReader(stream: ReadableStream<number>, onChunk: () => void) {
+  const reader = stream.getReader();
+  while (!(await reader.read()).done) onChunk();
+}
+
+function broadcast(read: Read): FanOut {
+  const controller = new BroadcastController<number>({ capacity: 64 });
+  return {
+    publish: (chunk) => controller.enqueue(chunk),
+    subscribe: (onChunk) => read(controller.tee(), onChunk),
+  };
+}
+
+function streamPerSubscriber(read: Read): FanOut {
+  const controllers: ReadableStreamDefaultController<number>[] = [];
+  return {
+    publish(chunk) {
+      for (const controller of controllers) controller.enqueue(chunk);
+    },
+    subscribe(onChunk) {
+      const stream = new ReadableStream<number>({
+        start: (controller) => void controllers.push(controller),
+      });
+      read(stream, onChunk);
+    },
+  };
+}
+
+function teeChain(read: Read): FanOut {
+  let controller!: ReadableStreamDefaultController<number>;
+  let rest = new ReadableStream<number>({
+    start: (each) => void (controller = each),
+  });
+  return {
+    publish: (chunk) => controller.enqueue(chunk),
+    subscribe(onChunk) {
+      const [branch, others] = rest.tee();
+      rest = others;
+      read(branch, onChunk);
+    },
+  };
+}
+
+function eventsOn(): FanOut {
+  const emitter = new EventEmitter();
+  emitter.setMaxListeners(0);
+  return {
+    publish: (chunk) => void emitter.emit("chunk", chunk),
+    async subscribe(onChunk) {
+      for await (const _ of on(emitter, "chunk")) onChunk();
+    },
+  };
+}
+
+async function rxjsSubject(): Promise<FanOut> {
+  const { Subject } = await importPeer("rxjs");
+  const subject = new Subject();
+  return {
+    publish: (chunk) => subject.next(chunk),
+    subscribe: (onChunk) => void subject.subscribe(onChunk),
+  };
+}
+
+/** Delivered chunks a second, and nanoseconds within publish, for each fan-out. */
+async function measureFanOut(
+  open: () => FanOut | Promise<FanOut>,
+  { quick }: MeasureOptions,
+): Promise<Figures> {
+  const figures: Record<string, number> = {};
+  for (const subscribers of SUBSCRIBERS) {
+    const fanOut = await open();
+    let left = 0;
+    let onBurst = () => {};
+    const onChunk = () => {
+      if (--left === 0) onBurst();
+    };
+    for (let i = 0; i < subscribers; i++) fanOut.subscribe(onChunk);
+    await turn();
+    const time = quick ? 150 : 500;
+    await runBursts(time / 3); // to warm up
+    const { bursts, total, publishing } = await runBursts(time);
+    figures[`delivered ${subscribers}`] = bursts * BURST * subscribers / total *
+      1_000;
+    figures[`publish ${subscribers}`] = publishing / bursts / BURST * 1e6;
+
+    async function runBursts(
+      time: number,
+    ): Promise<{ bursts: number; total: number; publishing: number }> {
+      let publishing = 0;
+      const start = performance.now();
+      for (let bursts = 1;; bursts++) {
+        left = BURST * subscribers;
+        const burst = new Promise<void>((resolve) => onBurst = resolve);
+        const published = performance.now();
+        for (let chunk = 0; chunk < BURST; chunk++) fanOut.publish(chunk);
+        publishing += performance.now() - published;
+        await burst;
+        const total = performance.now() - start;
+        if (total >= time) return { bursts, total, publishing };
+      }
+    }
+  }
+  return figures;
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function fanOut(
+  name: string,
+  includes: string,
+  open: () => FanOut | Promise<FanOut>,
+): Contender {
+  return { name, includes, measure: (options) => measureFanOut(open, options) };
+}
+
+const columns = (figure: string) =>
+  Object.fromEntries(
+    SUBSCRIBERS.map((each) => [`${figure} ${each}`, `S=${each}`]),
+  );
+
+const DELIVERED = "delivered to S subscribers, million chunks/s";
+const PUBLISH = "within publish, ns a chunk";
+const OURS = "bounded, tells of lag";
+const STREAMS = "unbounded, no word of lag";
+
+/** Bytes of the heap for each of many things. */
+async function bytesEach(
+  count: number,
+  make: (index: number) => unknown,
+): Promise<number> {
+  const { gc } = globalThis as unknown as { gc: () => void };
+  const kept = new Array<unknown>(count);
+  for (let i = 0; i < 100; i++) await make(i); // what is made once
+  gc();
+  const before = Deno.memoryUsage().heapUsed;
+  for (let i = 0; i < count; i++) kept[i] = await make(i);
+  gc();
+  return (Deno.memoryUsage().heapUsed - before) / kept.length;
+}
+
+/** Who waits for a chunk that does not come. */
+function waitForever(stream: ReadableStream<number>): unknown {
+  const iterator = stream[Symbol.asyncIterator]();
+  return [iterator, iterator.next()];
+}
+
+/** What is measured of broadcasting. */
+export const contests: readonly Contest[] = [
+  {
+    name: "for-await",
+    contenders: [
+      fanOut("ours", OURS, () => broadcast(iterate)),
+      fanOut(
+        "stream per subscriber",
+        STREAMS,
+        () => streamPerSubscriber(iterate),
+      ),
+      fanOut("tee() chain", STREAMS, () => teeChain(iterate)),
+      fanOut("events.on", "no stream, " + STREAMS, eventsOn),
+      fanOut(
+        "rxjs Subject",
+        "callbacks within publish: no stream, no buffer, nobody waits",
+        rxjsSubject,
+      ),
+    ],
+    tables: [
+      {
+        title: `for await: ${DELIVERED}`,
+        better: "more",
+        columns: columns("delivered"),
+        scale: 1e-6,
+      },
+      {
+        title: `for await: ${PUBLISH}`,
+        better: "less",
+        columns: columns("publish"),
+      },
+    ],
+  },
+  {
+    name: "getReader",
+    contenders: [
+      fanOut("ours", OURS, () => broadcast(getReader)),
+      fanOut(
+        "stream per subscriber",
+        STREAMS,
+        () => streamPerSubscriber(getReader),
+      ),
+      fanOut("tee() chain", STREAMS, () => teeChain(getReader)),
+    ],
+    tables: [{
+      title: `getReader(): ${DELIVERED}`,
+      better: "more",
+      columns: columns("delivered"),
+      scale: 1e-6,
+    }],
+  },
+  {
+    name: "memory",
+    contenders: [
+      {
+        name: "ours",
+        includes:
+          "a subscriber who waits in for await; a live run whose work waits",
+        async measure() {
+          const controller = new BroadcastController<number>({ capacity: 64 });
+          const subscriber = await bytesEach(
+            10_000,
+            () => waitForever(controller.tee()),
+          );
+          const registry = new PipelineRunRegistry({
+            maxInMemoryRuns: Infinity,
+            onWarning: () => {},
+          });
+          const run = await bytesEach(
+            10_000,
+            () =>
+              registry.registerBackground(
+                { pipelineName: "idle" },
+                () => new Promise(() => {}),
+              ),
+          );
+          return { subscriber, run };
+        },
+      },
+      {
+        name: "stream per subscriber",
+        includes: "a subscriber who waits in for await",
+        async measure() {
+          const subscriber = await bytesEach(
+            10_000,
+            () => waitForever(new ReadableStream()),
+          );
+          return { subscriber };
+        },
+      },
+    ],
+    tables: [{
+      title: "memory, bytes",
+      better: "less",
+      columns: { subscriber: "idle subscriber", run: "idle run" },
+    }],
+  },
+];

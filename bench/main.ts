@@ -1,0 +1,162 @@
+/**
+ * The benchmarks: everything side by side with what others offer. Each contender
+ * measures in processes of its own, one after the other, round after round, so
+ * that all of them meet the same moods of the machine.
+ *
+ * `deno task bench [--quick] [--json] [CONTEST…]`
+ *
+ * @module
+ */
+import { contests as broadcast } from "./broadcast_bench.ts";
+import {
+  type Contest,
+  type Figures,
+  markdown,
+  type Result,
+} from "./contest.ts";
+import { serverVersion, startServer } from "./database.ts";
+import { contests as postgres } from "./postgres_bench.ts";
+import { contests as registry } from "./registry_bench.ts";
+
+const CONTESTS: readonly Contest[] = [...broadcast, ...registry, ...postgres];
+
+const ROUNDS = 7;
+const QUICK_ROUNDS = 3;
+
+/** A contender that takes longer has failed, in milliseconds. */
+const TIMEOUT = 120_000;
+
+/** What a child says before its figures: libraries may say things of their own. */
+const MARK = "figures: ";
+
+async function measureInChild(
+  contest: Contest,
+  contender: string,
+  quick: boolean,
+): Promise<Figures> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-all",
+      "--no-check",
+      "--no-lock", // Peers are no dependencies of the package.
+      "--quiet",
+      "--v8-flags=--expose-gc",
+      new URL(import.meta.url).pathname,
+      ...quick ? ["--quick"] : [],
+      "--measure",
+      contest.name,
+      contender,
+    ],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    child.kill("SIGKILL");
+  }, TIMEOUT);
+  const output = await child.output();
+  clearTimeout(timer);
+  if (timedOut) throw new Error(`it took more than ${TIMEOUT / 1_000} s`);
+  const decoder = new TextDecoder();
+  const figures = decoder.decode(output.stdout).split("\n")
+    .find((line) => line.startsWith(MARK));
+  if (!output.success || figures === undefined) {
+    const lines = decoder.decode(output.stderr).split("\n");
+    throw new Error(
+      lines.find((line) => /error/i.test(line)) ??
+        `it exited with ${output.code}`,
+    );
+  }
+  return JSON.parse(figures.slice(MARK.length));
+}
+
+async function hold(contest: Contest, quick: boolean): Promise<Result[]> {
+  const results: Result[] = contest.contenders.map(({ name, includes }) => ({
+    contender: name,
+    includes,
+    samples: [],
+  }));
+  for (let round = 0; round < (quick ? QUICK_ROUNDS : ROUNDS); round++) {
+    // Each is first once in a while, since the first may find a cooler machine.
+    const first = round % results.length;
+    for (
+      const result of [...results.slice(first), ...results.slice(0, first)]
+    ) {
+      try {
+        result.samples.push(
+          await measureInChild(contest, result.contender, quick),
+        );
+      } catch (error) {
+        result.samples.push(undefined);
+        result.failure = (error as Error).message;
+      }
+    }
+    console.error(`${contest.name}: round ${round + 1} is over`);
+  }
+  return results;
+}
+
+async function machine(): Promise<Record<string, string | number>> {
+  const cpuinfo = await Deno.readTextFile("/proc/cpuinfo").catch(() => "");
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    deno: Deno.version.deno,
+    v8: Deno.version.v8,
+    system: `${Deno.build.os} ${Deno.osRelease()}`,
+    processor: /^model name\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? Deno.build.arch,
+    cores: navigator.hardwareConcurrency,
+  };
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const quick = args.includes("--quick");
+  const [first, second, ...others] = args.filter((arg) =>
+    !arg.startsWith("--")
+  );
+  if (args.includes("--measure")) {
+    const contender = CONTESTS.find(({ name }) => name === first)?.contenders
+      .find(({ name }) => name === [second, ...others].join(" "));
+    const figures = await contender!.measure({ quick });
+    console.log(MARK + JSON.stringify(figures));
+    Deno.exit(0);
+  }
+  const names = new Set(args.filter((arg) => !arg.startsWith("--")));
+  const unknown = [...names].find((name) =>
+    CONTESTS.every((contest) => contest.name !== name)
+  );
+  if (unknown !== undefined) {
+    console.error(
+      `There is no contest ${unknown}, but ${
+        CONTESTS.map(({ name }) => name).join(", ")
+      }`,
+    );
+    Deno.exit(2);
+  }
+  const chosen = CONTESTS.filter(({ name }) =>
+    names.size === 0 || names.has(name)
+  );
+  const about = await machine();
+  if (chosen.some(({ needsPostgres }) => needsPostgres)) {
+    await startServer();
+    about.postgres = await serverVersion();
+  }
+  const isJson = args.includes("--json");
+  if (!isJson) {
+    const facts = Object.entries(about).map(([name, fact]) =>
+      `${name} ${fact}`
+    );
+    console.log(`${facts.join(", ")}\n`);
+  }
+  const all: Record<string, Result[]> = {};
+  for (const contest of chosen) {
+    const results = await hold(contest, quick);
+    all[contest.name] = results;
+    if (!isJson) console.log(`${markdown(contest, results)}\n`);
+  }
+  if (isJson) console.log(JSON.stringify({ ...about, contests: all }, null, 2));
+  Deno.exit(0); // The server ends with this process.
+}
+
+if (import.meta.main) await main(Deno.args);

@@ -1,0 +1,17 @@
+/**
+ * What the benchmarks compare with. They are imported when they are measured, so
+ * that nobody else has to download them.
+ */
+const PEERS = {
+  "@dbos-inc/dbos-sdk": "npm:@dbos-inc/dbos-sdk@5.3.0",
+  "graphile-worker": "npm:graphile-worker@0.18.0",
+  "pg-boss": "npm:pg-boss@12.38.0",
+  "p-queue": "npm:p-queue@10.0.0",
+  rxjs: "npm:rxjs@7.8.2",
+} as const;
+
+/** Imports a peer; what it exports is up to it. */
+// deno-lint-ignore no-explicit-any -- its types are not downloaded either
+export async function importPeer(name: keyof typeof PEERS): Promise<any> {
+  return await import(PEERS[name]);
+}

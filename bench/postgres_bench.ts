@@ -1,0 +1,269 @@
+import postgres from "postgres";
+import { PipelineRunRegistry } from "../mod.ts";
+import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
+import type { Contender, Contest, Figures, MeasureOptions } from "./contest.ts";
+import { quantile } from "./contest.ts";
+import { openDatabase } from "./database.ts";
+import { importPeer } from "./peers.ts";
+
+const AT_ONCE = [1, 16, 64] as const;
+
+/** Something that makes runs durable. */
+interface Durable extends AsyncDisposable {
+  /** Makes one no-op run, and resolves when its end is committed. */
+  run(): Promise<unknown>;
+}
+
+type Open = (url: string, atOnce: number) => Promise<Durable>;
+
+async function measureRuns(
+  open: Open,
+  { quick }: MeasureOptions,
+): Promise<Figures> {
+  const figures: Record<string, number> = {};
+  const time = quick ? 1_000 : 3_000;
+  for (const atOnce of AT_ONCE) {
+    await using database = await openDatabase();
+    await using durable = await open(database.url, atOnce);
+    await repeat(atOnce, time / 3, () => durable.run()); // to warm up
+    const { latencies, took } = await repeat(atOnce, time, () => durable.run());
+    figures[`runs ${atOnce}`] = latencies.length / took * 1_000;
+    figures[`p50 ${atOnce}`] = quantile(latencies, 0.5);
+    figures[`p99 ${atOnce}`] = quantile(latencies, 0.99);
+  }
+  return figures;
+}
+
+/** Does something again and again, so many at once, for some milliseconds. */
+async function repeat(
+  atOnce: number,
+  time: number,
+  run: () => Promise<unknown>,
+): Promise<{ latencies: number[]; took: number }> {
+  const latencies: number[] = [];
+  const start = performance.now();
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    while (performance.now() - start < time) {
+      const begun = performance.now();
+      await run();
+      latencies.push(performance.now() - begun);
+    }
+  }));
+  return { latencies, took: performance.now() - start };
+}
+
+function contender(name: string, includes: string, open: Open): Contender {
+  return { name, includes, measure: (options) => measureRuns(open, options) };
+}
+
+function openRegistry(options: ConnectOptions): Open {
+  return async (url) => {
+    const repository = await connect(url, { prepare: true, ...options });
+    const registry = new PipelineRunRegistry({ repository });
+    return {
+      run: () => registry.registerInline({ pipelineName: "noop" }, () => {}),
+      async [Symbol.asyncDispose]() {
+        await registry.shutdown();
+        await repository.close();
+      },
+    };
+  };
+}
+
+const TABLE = `
+  create table runs (
+    id uuid primary key,
+    run_id uuid not null,
+    status text not null,
+    created_at timestamptz not null default now()
+  )`;
+
+/** A row at the start and one at the end, each awaited. */
+const openTwoInserts: Open = async (url, atOnce) => {
+  const sql = postgres(url, { max: atOnce });
+  await sql.unsafe(TABLE);
+  const insert = (runId: string, status: string) =>
+    sql`insert into runs (id, run_id, status)
+      values (${crypto.randomUUID()}, ${runId}, ${status})`;
+  return {
+    async run() {
+      const runId = crypto.randomUUID();
+      await insert(runId, "STARTED");
+      await insert(runId, "COMPLETED");
+    },
+    [Symbol.asyncDispose]: () => sql.end(),
+  };
+};
+
+/** Both rows of what has gathered while the last statement was under way. */
+const openGroupCommit: Open = async (url) => {
+  const sql = postgres(url, { max: 1 });
+  await sql.unsafe(TABLE);
+  let waiting: { runId: string; resolve: () => void }[] = [];
+  let isWriting = false;
+  async function write(): Promise<void> {
+    isWriting = true;
+    while (waiting.length > 0) {
+      const group = waiting;
+      waiting = [];
+      const ids = group.flatMap(({ runId }) => [runId, runId]);
+      const statuses = group.flatMap(() => ["STARTED", "COMPLETED"]);
+      await sql`
+        insert into runs (id, run_id, status)
+        select id, run_id, status
+        from unnest(
+          ${ids.map(() => crypto.randomUUID())}::uuid[], ${ids}::uuid[],
+          ${statuses}::text[]
+        ) row (id, run_id, status)`;
+      for (const { resolve } of group) resolve();
+    }
+    isWriting = false;
+  }
+  return {
+    run: () =>
+      new Promise<void>((resolve) => {
+        waiting.push({ runId: crypto.randomUUID(), resolve });
+        if (!isWriting) write();
+      }),
+    [Symbol.asyncDispose]: () => sql.end(),
+  };
+};
+
+const openPgBoss: Open = async (url, atOnce) => {
+  const { PgBoss } = await importPeer("pg-boss");
+  const boss = new PgBoss({
+    connectionString: url,
+    max: Math.min(atOnce, 32),
+    supervise: false,
+    schedule: false,
+  });
+  boss.on("error", () => {});
+  await boss.start();
+  await boss.createQueue("noop");
+  return {
+    async run() {
+      await boss.send("noop", {});
+      // Some other loop may be about to take the job that this one has sent.
+      let job: { id: string } | undefined;
+      while (job === undefined) [job] = await boss.fetch("noop");
+      await boss.complete("noop", job.id);
+    },
+    [Symbol.asyncDispose]: () => boss.stop({ graceful: false }),
+  };
+};
+
+const openGraphileWorker: Open = async (url, atOnce) => {
+  const { run } = await importPeer("graphile-worker");
+  const noLog = () => () => {};
+  const { Logger } = await importPeer("graphile-worker");
+  const completed = new Map<string, () => void>();
+  const runner = await run({
+    connectionString: url,
+    concurrency: atOnce,
+    maxPoolSize: Math.min(atOnce, 32) + 2,
+    pollInterval: 1_000,
+    noHandleSignals: true,
+    logger: new Logger(noLog),
+    taskList: { noop: () => {} },
+  });
+  runner.events.on("job:complete", ({ job }: { job: { id: string } }) => {
+    completed.get(job.id)?.();
+    completed.delete(job.id);
+    early.add(job.id);
+  });
+  // A job can be done before the promise of its id is.
+  const early = new Set<string>();
+  return {
+    async run() {
+      const { id } = await runner.addJob("noop", {});
+      if (!early.delete(id)) {
+        await new Promise<void>((resolve) => completed.set(id, resolve));
+        early.delete(id);
+      }
+    },
+    [Symbol.asyncDispose]: () => runner.stop(),
+  };
+};
+
+const openDbos: Open = async (url, atOnce) => {
+  const { DBOS } = await importPeer("@dbos-inc/dbos-sdk");
+  const { logger } = silent;
+  DBOS.setConfig({
+    name: "bench",
+    systemDatabaseUrl: url,
+    systemDatabasePoolSize: Math.min(atOnce, 32) + 2,
+    runAdminServer: false,
+    logger,
+  });
+  registered ??= DBOS.registerWorkflow(() => Promise.resolve(), {
+    name: "noop",
+  });
+  await DBOS.launch();
+  return {
+    run: () => registered!(),
+    [Symbol.asyncDispose]: () => DBOS.shutdown(),
+  };
+};
+/** A workflow is registered once in a process. */
+let registered: (() => Promise<void>) | undefined;
+const ignore = () => {};
+const silent = {
+  logger: { info: ignore, debug: ignore, warn: ignore, error: ignore },
+};
+
+const columns = (figure: string) =>
+  Object.fromEntries(
+    AT_ONCE.map((each) => [`${figure} ${each}`, `${each} at once`]),
+  );
+
+/** What is measured of durable runs. */
+export const contests: readonly Contest[] = [{
+  name: "durable",
+  needsPostgres: true,
+  contenders: [
+    contender(
+      "ours",
+      "two rows, two events, lease and NOTIFY, until the end is committed",
+      openRegistry({}),
+    ),
+    contender(
+      "ours, not shared",
+      "two rows, until the end is committed",
+      openRegistry({ shared: false }),
+    ),
+    contender(
+      "bare group commit",
+      "two rows in one INSERT … unnest, flushed as soon as the last one returned",
+      openGroupCommit,
+    ),
+    contender(
+      "two awaited INSERTs",
+      "a row each, a pool of as many connections",
+      openTwoInserts,
+    ),
+    contender(
+      "pg-boss",
+      "send(), fetch() and complete() one after the other, so that nothing waits for a poll; unlike ours it retries and schedules",
+      openPgBoss,
+    ),
+    contender(
+      "graphile-worker",
+      "addJob() until job:complete; unlike ours it retries and schedules",
+      openGraphileWorker,
+    ),
+    contender(
+      "DBOS",
+      "a workflow without steps, until it returns; unlike ours it recovers",
+      openDbos,
+    ),
+  ],
+  tables: [
+    {
+      title: "no-op runs/s until the end is committed",
+      better: "more",
+      columns: columns("runs"),
+    },
+    { title: "p50, ms", better: "less", columns: columns("p50") },
+    { title: "p99, ms", better: "less", columns: columns("p99") },
+  ],
+}];
