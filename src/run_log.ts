@@ -21,7 +21,7 @@ export interface LoggedRun {
 /** One atomic step of a run: rows and an event, on condition of the lease. */
 export interface LogStep {
   /** A row of the audit trail. */
-  readonly transition?: PipelineRunTransition;
+  readonly transition?: PipelineRunTransition & { id: string };
   /** An event without a payload. */
   readonly event?: RunEvent;
   /** Whether it releases the lease. */
@@ -57,7 +57,7 @@ export interface RunLease {
   abandon(): void;
 
   /** Writes an event behind; it is dropped when too much waits. */
-  append(event: RunEvent, json: string): void;
+  append(event: RunEvent, json: string | undefined): void;
 
   /**
    * The last event of the attempt as the log has it, after the lease was lost;

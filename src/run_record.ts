@@ -76,7 +76,7 @@ export class RunRecord {
 
   /** Records an event that nobody waits for. */
   append(event: RunEvent, json: string | undefined): void {
-    this.#lease?.append(event, json ?? "null");
+    this.#lease?.append(event, json);
   }
 
   /**

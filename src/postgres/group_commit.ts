@@ -5,6 +5,7 @@ import { closedError } from "./closed_error.ts";
 
 /** One thing to write, and who waits for it. */
 interface Entry<T> {
+  readonly key: string;
   readonly item: T;
   readonly bytes: number;
   readonly resolve: () => void;
@@ -30,12 +31,36 @@ export interface GroupCommitOptions<T> {
   onTrouble: (error: unknown) => void;
 }
 
+/** What {@linkcode GroupCommit.add} is told of an item. */
+export interface GroupCommitItem {
+  /** Items of one key are written in the order in which they were added. */
+  key: string;
+  /** The item's size. */
+  bytes: number;
+  /** For how long to try, in milliseconds. */
+  timeout: number;
+  /**
+   * Whether the item is refused for want of room.
+   *
+   * @default {it is tried for a limited time only}
+   */
+  droppable?: boolean;
+}
+
+/** How many groups are written at once. */
+const MAX_WRITING = 2;
+
+/** From how many keys on what waits is shared between two groups. */
+const MIN_SHARED_KEYS = 32;
+
 /**
- * Writes what gathers while the last group is being written as the next group,
- * one group at a time and in order.
+ * Writes what gathers while other groups are being written as the next group, two
+ * at a time. Items of one key are in one of them, so that their order stays.
  *
  * When nothing is under way, the first item waits for the end of the event
- * loop's turn: work that ends within the turn has all its items in one group.
+ * loop's turn: work that ends within the turn has all its items in one group. When
+ * much waits then it is halved, so that the database is at one half while this
+ * process is at the other.
  *
  * A group that failed for a passing reason is written again until it succeeds.
  * One that can never succeed is halved until the item at fault stands alone;
@@ -43,10 +68,14 @@ export interface GroupCommitOptions<T> {
  */
 export class GroupCommit<T> {
   readonly #options: GroupCommitOptions<T>;
-  readonly #queue = new Set<Entry<T>>();
+  /** What waits, by key; the key that has waited longest comes first. */
+  readonly #queue = new Map<string, Entry<T>[]>();
+  /** The keys of what is being written. */
+  readonly #busy = new Set<string>();
   readonly #closed = new AbortController();
   #queuedBytes = 0;
-  #writing = false;
+  #writing = 0;
+  #scheduled = false;
   #inTrouble = false;
   #onIdle: (() => void) | undefined;
 
@@ -57,20 +86,13 @@ export class GroupCommit<T> {
   /**
    * Adds an item.
    *
-   * @param bytes Its size.
-   * @param timeout For how long to try, in milliseconds.
-   * @param droppable Whether it is refused for want of room.
    * @returns When the item is durable.
    * @throws {RepositoryError} If it can never be written, or not in time (it may
    * be written all the same when a group with it was under way), or there is no
    * room, or the group commit is closed.
    */
-  async add(
-    item: T,
-    bytes: number,
-    timeout: number,
-    droppable: boolean = timeout !== Infinity,
-  ): Promise<void> {
+  async add(item: T, options: GroupCommitItem): Promise<void> {
+    const { key, bytes, timeout, droppable = timeout !== Infinity } = options;
     if (this.#closed.signal.aborted) throw closedError();
     const { maxQueuedBytes } = this.#options;
     if (droppable && this.#queuedBytes + bytes > maxQueuedBytes) {
@@ -79,12 +101,17 @@ export class GroupCommit<T> {
       );
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const entry = { item, bytes, resolve, reject, settled: false };
-    this.#queue.add(entry);
+    const entry = { key, item, bytes, resolve, reject, settled: false };
+    const waiting = this.#queue.get(key);
+    if (waiting === undefined) this.#queue.set(key, [entry]);
+    else waiting.push(entry);
     this.#queuedBytes += bytes;
-    if (!this.#writing) {
-      this.#writing = true;
-      setImmediate(() => this.#writeAll());
+    if (!this.#scheduled && this.#writing < MAX_WRITING) {
+      this.#scheduled = true;
+      setImmediate(() => {
+        this.#scheduled = false;
+        this.#writeWaiting();
+      });
     }
     if (timeout === Infinity) return await promise;
     try {
@@ -103,46 +130,69 @@ export class GroupCommit<T> {
    * `timeout` milliseconds at most. What is not written by then is refused.
    */
   async close(timeout: number): Promise<void> {
-    if (this.#writing) {
+    if (this.#writing > 0 || this.#queue.size > 0) {
       const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
       await deadline(idle, timeout).catch(() => {});
     }
     this.#closed.abort(closedError());
-    for (const entry of this.#queue) {
+    for (const entry of [...this.#queue.values()].flat()) {
       this.#settle(entry, () => entry.reject(closedError()));
     }
+    this.#queue.clear();
   }
 
-  async #writeAll(): Promise<void> {
-    while (this.#queue.size > 0) {
+  #writeWaiting(): void {
+    while (this.#writing < MAX_WRITING) {
       const group = this.#nextGroup();
-      try {
-        await retry(() => this.#write(group), {
-          minTimeout: 50,
-          maxTimeout: 1_000,
-          maxAttempts: Number.MAX_SAFE_INTEGER,
-          signal: this.#closed.signal,
-        });
-      } catch (error) {
-        for (const entry of group) {
-          this.#settle(entry, () => entry.reject(error));
-        }
+      if (group.length === 0) break;
+      this.#writeGroup(group);
+    }
+    if (this.#writing === 0 && this.#queue.size === 0) this.#onIdle?.();
+  }
+
+  async #writeGroup(group: readonly Entry<T>[]): Promise<void> {
+    this.#writing++;
+    for (const { key } of group) this.#busy.add(key);
+    try {
+      await retry(() => this.#write(group), {
+        minTimeout: 50,
+        maxTimeout: 1_000,
+        maxAttempts: Number.MAX_SAFE_INTEGER,
+        signal: this.#closed.signal,
+      });
+    } catch (error) {
+      for (const entry of group) {
+        this.#settle(entry, () => entry.reject(error));
       }
     }
-    this.#writing = false;
-    this.#onIdle?.();
+    for (const { key } of group) this.#busy.delete(key);
+    this.#writing--;
+    this.#writeWaiting();
   }
 
   #nextGroup(): Entry<T>[] {
     const { maxItems, maxBytes } = this.#options;
+    const { size } = this.#queue;
+    const isShared = this.#writing === 0 && size >= MIN_SHARED_KEYS;
+    let keysLeft = isShared ? Math.ceil(size / 2) : size;
     const group: Entry<T>[] = [];
     let bytes = 0;
-    for (const entry of this.#queue) {
-      bytes += entry.bytes;
-      if (group.length === maxItems) break;
-      if (group.length > 0 && bytes > maxBytes) break;
-      group.push(entry);
-      this.#queue.delete(entry);
+    for (const [key, waiting] of this.#queue) {
+      if (keysLeft-- === 0) break;
+      if (this.#busy.has(key)) continue;
+      let taken = 0;
+      for (const entry of waiting) {
+        bytes += entry.bytes;
+        if (group.length === maxItems) break;
+        if (group.length > 0 && bytes > maxBytes) break;
+        if (!entry.settled) group.push(entry);
+        taken++;
+      }
+      if (taken < waiting.length) {
+        waiting.splice(0, taken);
+        break;
+      }
+      this.#queue.delete(key);
     }
     return group;
   }
@@ -181,7 +231,6 @@ export class GroupCommit<T> {
   #settle(entry: Entry<T>, tell: () => void): void {
     if (entry.settled) return;
     entry.settled = true;
-    this.#queue.delete(entry);
     this.#queuedBytes -= entry.bytes;
     tell();
   }

@@ -2,15 +2,18 @@ import { LeaseLostError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
 import type { LoggedRun, LogStep, RunLease } from "../run_log.ts";
 import { storableJson } from "../storable.ts";
-import { rowJson } from "./row_json.ts";
-import type { Write } from "./write.ts";
+import { rowValues } from "./row_values.ts";
+import type { Step } from "./write.ts";
+
+/** How long an event is without its payload, about. */
+const EVENT_LENGTH = 100;
 
 /** What a {@linkcode Lease} needs of its log. */
 export interface LeaseDependencies {
   /** Claims a run that somebody else may hold. */
   claim: (lease: Lease) => Promise<{ generation: number; lastSeq: number }>;
   /** Writes a step, in order. */
-  write: (write: Write, bytes: number, droppable: boolean) => Promise<void>;
+  write: (step: Step, bytes: number, droppable: boolean) => Promise<void>;
   /** Told when the run has ended, or the lease is lost. */
   onEnded: (lease: Lease) => void;
   /** Reads the first ending at or behind an event. */
@@ -71,19 +74,18 @@ export class Lease implements RunLease {
   async write({ transition, event, ends = false }: LogStep): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;
     if (ends) this.ending = true;
-    const row = transition && rowJson(transition);
-    const write: Write = {
+    const row = transition && rowValues(transition);
+    const step: Step = {
       kind: "step",
       lease: this,
       row,
-      event: event && eventJson(event, "null"),
-      seq: event?.seq ?? 0,
-      begins: !this.written && event?.kind === "Started",
+      event,
+      begins: !this.written && (event?.kind ?? "Started") === "Started",
       ending: ends ? transition?.id ?? crypto.randomUUID() : undefined,
     };
-    const bytes = (row?.length ?? 0) + (write.event?.length ?? 0);
+    const length = (row?.length ?? 0) + EVENT_LENGTH;
     try {
-      await this.#dependencies.write(write, bytes, false);
+      await this.#dependencies.write(step, length, false);
     } finally {
       if (ends) this.#dependencies.onEnded(this);
     }
@@ -94,17 +96,12 @@ export class Lease implements RunLease {
     this.#dependencies.onEnded(this);
   }
 
-  append(event: RunEvent, json: string): void {
+  append(event: RunEvent, payload: string | undefined): void {
     if (this.#lost !== undefined) return;
-    const text = eventJson(event, json);
-    const write: Write = {
-      kind: "step",
-      lease: this,
-      event: text,
-      seq: event.seq,
-    };
+    const step: Step = { kind: "step", lease: this, event, payload };
+    const length = EVENT_LENGTH + (payload?.length ?? 0);
     // What is dropped for want of room shows as a gap: readers are told of it.
-    this.#dependencies.write(write, text.length, true).catch(() => {});
+    this.#dependencies.write(step, length, true).catch(() => {});
   }
 
   async recordedEnding(): Promise<RunEvent | undefined> {
@@ -127,18 +124,4 @@ export class Lease implements RunLease {
     }
     return this.#lost;
   }
-}
-
-function eventJson(event: RunEvent, payload: string): string {
-  const { runId, seq, kind, at } = event;
-  const head = JSON.stringify({
-    pipeline_run_id: runId,
-    seq,
-    kind,
-    at,
-    message: event.kind === "Errored" ? event.message : undefined,
-  });
-  return payload === "null"
-    ? head
-    : `${head.slice(0, -1)},"payload":${payload}}`;
 }

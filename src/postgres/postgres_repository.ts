@@ -18,10 +18,9 @@ import { storableJson, storableText } from "../storable.ts";
 import { contain, logWarning, type RegistryWarning } from "../warning.ts";
 import type { PostgresClient } from "./client.ts";
 import { GroupCommit } from "./group_commit.ts";
-import type { Lease } from "./lease.ts";
+import { GroupWriter } from "./group_writer.ts";
 import { PostgresRunLog } from "./postgres_run_log.ts";
-import { rowJson } from "./row_json.ts";
-import { MAX_NOTIFIED, WRITE_STEPS } from "./run_log_sql.ts";
+import { rowValues } from "./row_values.ts";
 import { COLUMNS, schemaSql } from "./schema.ts";
 import * as sql from "./sql.ts";
 import { execute } from "./statement.ts";
@@ -108,8 +107,6 @@ export interface PostgresPipelineRunRepositoryOptions {
   onClose?: () => Promise<void>;
 }
 
-type Step = Extract<Write, { kind: "step" }>;
-
 /** How often a read is tried while the connection is lost: for 2 to 4 s. */
 const READ_ATTEMPTS = 8;
 
@@ -157,7 +154,6 @@ export class PostgresPipelineRunRepository
   readonly #writeTimeout: number;
   readonly #onClose: (() => Promise<void>) | undefined;
   readonly #writes: GroupCommit<Write>;
-  readonly #lease: number;
   readonly #log: PostgresRunLog | undefined;
   #closing: Promise<void> | undefined;
 
@@ -208,22 +204,32 @@ export class PostgresPipelineRunRepository
     this.#statementTimeout = statementTimeout;
     this.#writeTimeout = writeTimeout;
     this.#onClose = onClose;
-    this.#lease = Math.ceil(lease);
     this.#log = !shared ? undefined : new PostgresRunLog({
       read: (query, parameters) => this.#execute(query, parameters),
       claim: (query, parameters) =>
         this.#execute(query, parameters, CLAIM_ATTEMPTS),
-      write: (write, bytes, droppable) =>
-        this.#writes.add(write, bytes, Infinity, droppable),
+      write: (step, bytes, droppable) =>
+        this.#writes.add(step, {
+          key: step.lease.runId,
+          bytes,
+          timeout: Infinity,
+          droppable,
+        }),
       listener: listener === false ? undefined : listener,
-      lease: this.#lease,
+      lease: Math.ceil(lease),
       renewal,
       pollInterval,
       logRetention: Math.ceil(logRetention),
       warn,
     });
+    const writer = new GroupWriter({
+      client,
+      log: this.#log,
+      lease: Math.ceil(lease),
+      statementTimeout,
+    });
     this.#writes = new GroupCommit({
-      write: (writes) => this.#write(writes),
+      write: (writes) => writer.write(writes),
       maxItems: 1_000,
       maxBytes: 4 * 1024 * 1024,
       maxQueuedBytes,
@@ -269,8 +275,13 @@ export class PostgresPipelineRunRepository
   ): Promise<string> {
     const { timeout = this.#writeTimeout } = options;
     const row = checkTransition(transition);
-    const json = rowJson(row);
-    await this.#writes.add({ kind: "row", json }, json.length, timeout);
+    const values = rowValues(row);
+    const write: Write = { kind: "row", row: values };
+    await this.#writes.add(write, {
+      key: values.runId,
+      bytes: values.length,
+      timeout,
+    });
     return row.id;
   }
 
@@ -346,11 +357,12 @@ export class PostgresPipelineRunRepository
     const name = JSON.stringify(storableText(key));
     const text = storableJson(value, "Cannot set payload field: value");
     const json = `{"pipeline_run_id":"${id}","key":${name},"value":${text}}`;
-    await this.#writes.add(
-      { kind: "field", json, key: `${id}${name}` },
-      json.length,
-      this.#writeTimeout,
-    );
+    const write: Write = { kind: "field", json, key: `${id}${name}` };
+    await this.#writes.add(write, {
+      key: id,
+      bytes: json.length,
+      timeout: this.#writeTimeout,
+    });
   }
 
   /** The payload fields of a run; see {@linkcode PipelineRunRepository}. */
@@ -431,116 +443,6 @@ export class PostgresPipelineRunRepository
     return rows.map(toRow);
   }
 
-  /**
-   * Writes a group, and tells what is refused. A step whose row the table refuses
-   * is written without it: the run goes on, and others must hear of it.
-   */
-  async #write(writes: readonly Write[]): Promise<Map<Write, Error>> {
-    const [step] = writes;
-    try {
-      return await this.#writeGroup(writes);
-    } catch (error) {
-      if (
-        !(error instanceof RepositoryError) || error.transient ||
-        writes.length > 1 || step.kind !== "step" || step.row === undefined
-      ) throw error;
-      const bare = { ...step, row: undefined };
-      const refused = await this.#writeGroup([bare]);
-      return new Map([[step, refused.get(bare) ?? error]]);
-    }
-  }
-
-  /** Writes a group, and tells the steps whose leases are lost. */
-  async #writeGroup(writes: readonly Write[]): Promise<Map<Write, Error>> {
-    const rows: string[] = [];
-    const fields = new Map<string, string>();
-    const steps: Step[] = [];
-    for (const write of writes) {
-      if (write.kind === "row") rows.push(write.json);
-      else if (write.kind === "field") fields.set(write.key, write.json);
-      else steps.push(write);
-    }
-    const log = this.#log;
-    if (log !== undefined && steps.length > 0) {
-      return await this.#writeSteps(log, steps, rows, fields);
-    }
-    const token = crypto.randomUUID();
-    const [answer] = await execute(
-      this.#client,
-      fields.size === 0 ? sql.WRITE_ROWS : sql.WRITE_ROWS_AND_FIELDS,
-      fields.size === 0
-        ? [toArray(rows), token]
-        : [toArray(rows), toArray(fields.values()), token],
-      this.#statementTimeout,
-    );
-    checkToken(answer, token);
-    return new Map();
-  }
-
-  async #writeSteps(
-    log: PostgresRunLog,
-    steps: readonly Step[],
-    rows: string[],
-    fields: ReadonlyMap<string, string>,
-  ): Promise<Map<Write, Error>> {
-    const runs = new Map<
-      Lease,
-      { last_seq: number; ending?: string; begins: boolean }
-    >();
-    const events: string[] = [];
-    for (const { lease, row, event, seq, ending, begins = false } of steps) {
-      if (row !== undefined) rows.push(row);
-      if (event !== undefined) events.push(event);
-      const run = runs.get(lease);
-      runs.set(lease, {
-        last_seq: Math.max(seq, run?.last_seq ?? 0),
-        ending: ending ?? run?.ending,
-        begins: begins || (run?.begins ?? false),
-      });
-    }
-    const token = crypto.randomUUID();
-    const ids = [...runs.keys()].map((lease) => lease.runId);
-    const [answer] = await execute(
-      this.#client,
-      WRITE_STEPS,
-      [
-        toArray(rows),
-        toArray(fields.values()),
-        JSON.stringify(
-          [...runs].map(([lease, run]) => ({
-            id: lease.runId,
-            claim: lease.token,
-            generation: lease.generation,
-            ...run,
-          })),
-        ),
-        toArray(events),
-        log.owner,
-        String(this.#lease),
-        ids.length > MAX_NOTIFIED ? "*" : ids.join(","),
-        token,
-      ],
-      this.#statementTimeout,
-    );
-    const { token: answered, lost } = (answer ?? {}) as {
-      token?: string;
-      lost?: string[];
-    };
-    checkToken(answered, token);
-    const refused = new Map<Write, Error>();
-    const lostIds = new Set(lost);
-    for (const step of steps) {
-      const { lease } = step;
-      if (lostIds.has(lease.runId)) refused.set(step, lease.lose());
-      else if (!lease.written) {
-        lease.written = true;
-        if (!lease.ending) log.hold(lease);
-      }
-    }
-    log.onWritten(new Set(ids));
-    return refused;
-  }
-
   /** Executes what is safe to repeat, again where the connection was lost. */
   async #execute(
     query: string,
@@ -568,18 +470,6 @@ export class PostgresPipelineRunRepository
 function isWorthRepeating(error: unknown): boolean {
   return error instanceof RepositoryError && error.transient &&
     !(error.cause instanceof DOMException);
-}
-
-// A client confused by somebody else's bad parameter gives the answers of other
-// statements: nothing is known of this one then.
-function checkToken(answer: unknown, token: string): void {
-  if (answer !== token) {
-    throw new RepositoryError("The answer is not that of the statement");
-  }
-}
-
-function toArray(items: Iterable<string>): string {
-  return `[${[...items].join(",")}]`;
 }
 
 /** A row as Postgres gives it: absent values are null, the date is a string. */

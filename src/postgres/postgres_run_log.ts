@@ -17,7 +17,7 @@ import { LogFollower, type News, type WaitingReader } from "./log_follower.ts";
 import { openLogStream } from "./log_stream.ts";
 import { Notifications } from "./notifications.ts";
 import * as sql from "./run_log_sql.ts";
-import type { Write } from "./write.ts";
+import type { Step } from "./write.ts";
 
 /** How many events of a run one query gives. */
 const EVENTS_AT_ONCE = 200;
@@ -35,7 +35,7 @@ export interface PostgresRunLogOptions {
   /** Does so for longer: somebody relies on it. */
   claim: (query: string, parameters: (string | null)[]) => Promise<unknown[]>;
   /** Writes something, in order. */
-  write: (write: Write, bytes: number, droppable: boolean) => Promise<void>;
+  write: (step: Step, bytes: number, droppable: boolean) => Promise<void>;
   /** Whose notifications are listened to; `undefined` is nobody's. */
   listener: PostgresClient | undefined;
   lease: number;

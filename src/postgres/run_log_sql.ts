@@ -10,9 +10,10 @@ export const MAX_NOTIFIED = 200;
  * Writes the steps of runs in one atomic statement, each on condition of its
  * lease, and everything else that waits to be written.
  *
- * - `$1` rows, `$2` payload fields, `$3` the runs of the steps, `$4` events
- * - `$5` the owner, `$6` how long a lease is, in milliseconds
- * - `$7` what to notify of, or null; `$8` comes back
+ * - `$1` to `$8` rows, `$9` payload fields
+ * - `$10` to `$15` the runs of the steps, `$16` to `$21` events
+ * - `$22` the owner, `$23` how long a lease is, in milliseconds
+ * - `$24` what to notify of, or null; `$25` comes back
  *
  * Updating a lease, and not just reading it, makes this wait for a sweep that is
  * ending the same run, and then see that it did; and the other way round. A
@@ -24,15 +25,15 @@ export const MAX_NOTIFIED = 200;
 export const WRITE_STEPS = `
   with run as (
     select *
-    from json_to_recordset($3::text::json) run (
-      id uuid, claim uuid, generation integer, last_seq bigint, ending uuid,
-      begins boolean
-    )
+    from unnest(
+      $10::text::uuid[], $11::text::uuid[], $12::text::integer[],
+      $13::text::bigint[], $14::text::uuid[], $15::text::boolean[]
+    ) run (id, claim, generation, last_seq, ending, begins)
   ), held as (
     update pipeline_run_leases l
     set
       last_seq = greatest(l.last_seq, run.last_seq),
-      expires_at = now() + $6::text::integer * interval '1 millisecond',
+      expires_at = now() + $23::text::integer * interval '1 millisecond',
       ended_at = case when run.ending is null then null else now() end,
       ending = run.ending
     from run
@@ -45,8 +46,8 @@ export const WRITE_STEPS = `
       pipeline_run_id, owner, claim, generation, last_seq, expires_at
     )
     select
-      run.id, $5::text::uuid, run.claim, run.generation, run.last_seq,
-      now() + $6::text::integer * interval '1 millisecond'
+      run.id, $22::text::uuid, run.claim, run.generation, run.last_seq,
+      now() + $23::text::integer * interval '1 millisecond'
     from run
     where run.begins and run.ending is null
       and run.id not in (select pipeline_run_id from held)
@@ -71,21 +72,24 @@ export const WRITE_STEPS = `
     insert into pipeline_run_events (
       pipeline_run_id, seq, kind, at, payload, message
     )
-    select e.pipeline_run_id, e.seq, e.kind, e.at, e.payload, e.message
-    from json_populate_recordset(null::pipeline_run_events, $4::text::json) e
+    select e.pipeline_run_id, e.seq, e.kind, e.at, e.payload::json, e.message
+    from unnest(
+      $16::text::uuid[], $17::text::bigint[], $18::text::text[],
+      $19::text::timestamptz[], $20::text::text[], $21::text::text[]
+    ) e (pipeline_run_id, seq, kind, at, payload, message)
     join allowed on allowed.pipeline_run_id = e.pipeline_run_id
     on conflict (pipeline_run_id, seq) do nothing
   ), upserted as (${UPSERT_FIELDS})
   select json_build_object(
-    'token', $8::text,
+    'token', $25::text,
     'lost', (
       select coalesce(json_agg(run.id), '[]')
       from run
       where run.id not in (select pipeline_run_id from allowed)
     ),
     'notified', case
-      when $7::text is not null
-        then pg_notify('${CHANNEL}', $7::text) is null
+      when $24::text is not null
+        then pg_notify('${CHANNEL}', $24::text) is null
     end
   )::text`;
 

@@ -62,9 +62,11 @@ begin
     create index pipeline_runs_run_created_at_idx
       on pipeline_runs (pipeline_run_id, created_at desc);
   end if;
+  -- Most runs need have no dataset: they cost nothing here.
   if to_regclass('pipeline_runs_dataset_name_created_at_idx') is null then
     create index pipeline_runs_dataset_name_created_at_idx
-      on pipeline_runs (dataset_id, pipeline_name, created_at desc);
+      on pipeline_runs (dataset_id, pipeline_name, created_at desc)
+      where dataset_id is not null;
   end if;
   if to_regclass('pipeline_runs_created_at_idx') is null then
     create index pipeline_runs_created_at_idx on pipeline_runs (created_at desc);

@@ -1,3 +1,5 @@
+import { STATUSES } from "./row_values.ts";
+
 /**
  * Every row is one column of JSON, so that neither the client's types nor its
  * naming of columns matter.
@@ -8,9 +10,17 @@ const ROW = `
   r.pipeline_id as "pipelineId", r.dataset_id as "datasetId",
   r.run_info as "runInfo"`;
 
+/** The statuses as the table has them: cognee makes the column an enum. */
+const TABLE_STATUSES = `(
+    select array_agg(s.status order by s.ordinality)
+    from json_populate_recordset(
+      null::pipeline_runs,
+      '${JSON.stringify(STATUSES.map((status) => ({ status })))}'
+    ) with ordinality s
+  )`;
+
 /**
- * The rows' values take the types of the table's own columns, since cognee
- * makes `status` an enum and may make `run_info` what it likes.
+ * Writes the rows of {@linkcode rowParameters}, `$1` to `$8`.
  *
  * A row is dated by the database's clock, and after every row of its run: by a
  * microsecond for each row before it in the statement, and by one more than the
@@ -25,16 +35,23 @@ export const insertRows = (condition: string): string => `
     r.id,
     greatest(
       statement_timestamp(),
-      (
-        select max(p.created_at) + interval '1 microsecond'
-        from pipeline_runs p
-        where p.pipeline_run_id = r.pipeline_run_id
-      )
+      case
+        when not r.is_first then (
+          select max(p.created_at) + interval '1 microsecond'
+          from pipeline_runs p
+          where p.pipeline_run_id = r.pipeline_run_id
+        )
+      end
     ) + r.ordinality * interval '1 microsecond',
-    r.status, r.pipeline_run_id, r.pipeline_name, r.pipeline_id, r.dataset_id,
-    r.run_info
-  from json_populate_recordset(null::pipeline_runs, $1::text::json)
-    with ordinality r
+    (${TABLE_STATUSES})[r.status], r.pipeline_run_id, r.pipeline_name,
+    r.pipeline_id, r.dataset_id, r.run_info::json
+  from unnest(
+    $1::text::uuid[], $2::text::integer[], $3::text::uuid[], $4::text::text[],
+    $5::text::uuid[], $6::text::uuid[], $7::text::text[], $8::text::boolean[]
+  ) with ordinality r (
+    id, status, pipeline_run_id, pipeline_name, pipeline_id, dataset_id,
+    run_info, is_first, ordinality
+  )
   ${condition}
   on conflict (id) do nothing`;
 
@@ -47,20 +64,20 @@ export const UPSERT_FIELDS = `
     coalesce(f.value, 'null'), -- the JSON null becomes that of SQL
     statement_timestamp(), statement_timestamp()
   from json_populate_recordset(
-    null::pipeline_run_payload_fields, $2::text::json
+    null::pipeline_run_payload_fields, $9::text::json
   ) f
   on conflict (pipeline_run_id, key) do update
     set value = excluded.value, updated_at = excluded.updated_at`;
 
-/** Writes rows; `$2` comes back, to tell this statement's answer from another's. */
+/** Writes rows; `$9` comes back, to tell this statement's answer from another's. */
 export const WRITE_ROWS = `
   with written as (${insertRows("")})
-  select to_json($2::text)::text`;
+  select to_json($9::text)::text`;
 
-/** Writes rows and payload fields; `$3` comes back. */
+/** Writes rows and the payload fields `$9`; `$10` comes back. */
 export const WRITE_ROWS_AND_FIELDS = `
   with written as (${insertRows("")}), upserted as (${UPSERT_FIELDS})
-  select to_json($3::text)::text`;
+  select to_json($10::text)::text`;
 
 export const LATEST_STATUS = `
   select json_build_array(d.id, latest.status)::text

@@ -1,11 +1,13 @@
+import type { RunEvent } from "../event.ts";
 import type { Lease } from "./lease.ts";
+import type { RowValues } from "./row_values.ts";
 
 /** Something to write. */
 export type Write =
   | {
     /** A row of the audit trail, without a lease. */
     readonly kind: "row";
-    readonly json: string;
+    readonly row: RowValues;
   }
   | {
     /** A payload field. */
@@ -14,16 +16,18 @@ export type Write =
     /** What a later write of the same field replaces. */
     readonly key: string;
   }
-  | {
-    /** A step of a run that is leased. */
-    readonly kind: "step";
-    readonly lease: Lease;
-    readonly row?: string;
-    readonly event?: string;
-    /** The number of the event. */
-    readonly seq: number;
-    /** Whether the lease begins with it. */
-    readonly begins?: boolean;
-    /** The UUID of the ending, where this is one. */
-    readonly ending?: string;
-  };
+  | Step;
+
+/** A step of a run that is leased. */
+export interface Step {
+  readonly kind: "step";
+  readonly lease: Lease;
+  readonly row?: RowValues;
+  readonly event?: RunEvent;
+  /** The payload of the event as JSON. */
+  readonly payload?: string;
+  /** Whether the lease begins with it. */
+  readonly begins?: boolean;
+  /** The UUID of the ending, where this is one. */
+  readonly ending?: string;
+}
