@@ -82,44 +82,57 @@ async function rxjsSubject(): Promise<FanOut> {
   };
 }
 
+/** Publishes bursts and waits until everybody has them. */
+class Bursts {
+  readonly #fanOut: FanOut;
+  readonly #subscribers: number;
+  #left = 0;
+  #onBurst = () => {};
+
+  constructor(fanOut: FanOut, subscribers: number) {
+    this.#fanOut = fanOut;
+    this.#subscribers = subscribers;
+    for (let i = 0; i < subscribers; i++) {
+      fanOut.subscribe(() => {
+        if (--this.#left === 0) this.#onBurst();
+      });
+    }
+  }
+
+  /** Times are in milliseconds. */
+  async run(
+    time: number,
+  ): Promise<{ bursts: number; total: number; publishing: number }> {
+    let publishing = 0;
+    const start = performance.now();
+    for (let bursts = 1;; bursts++) {
+      this.#left = BURST * this.#subscribers;
+      const burst = new Promise<void>((resolve) => this.#onBurst = resolve);
+      const published = performance.now();
+      for (let chunk = 0; chunk < BURST; chunk++) this.#fanOut.publish(chunk);
+      publishing += performance.now() - published;
+      await burst;
+      const total = performance.now() - start;
+      if (total >= time) return { bursts, total, publishing };
+    }
+  }
+}
+
 /** Delivered chunks a second, and nanoseconds within publish, for each fan-out. */
 async function measureFanOut(
   open: () => FanOut | Promise<FanOut>,
   { quick }: MeasureOptions,
 ): Promise<Figures> {
   const figures: Record<string, number> = {};
+  const time = quick ? 150 : 500;
   for (const subscribers of SUBSCRIBERS) {
-    const fanOut = await open();
-    let left = 0;
-    let onBurst = () => {};
-    const onChunk = () => {
-      if (--left === 0) onBurst();
-    };
-    for (let i = 0; i < subscribers; i++) fanOut.subscribe(onChunk);
+    const all = new Bursts(await open(), subscribers);
     await turn();
-    const time = quick ? 150 : 500;
-    await runBursts(time / 3); // to warm up
-    const { bursts, total, publishing } = await runBursts(time);
-    figures[`delivered ${subscribers}`] = bursts * BURST * subscribers / total *
-      1_000;
+    await all.run(time / 3); // to warm up
+    const { bursts, total, publishing } = await all.run(time);
+    const delivered = bursts * BURST * subscribers;
+    figures[`delivered ${subscribers}`] = delivered / total * 1_000;
     figures[`publish ${subscribers}`] = publishing / bursts / BURST * 1e6;
-
-    async function runBursts(
-      time: number,
-    ): Promise<{ bursts: number; total: number; publishing: number }> {
-      let publishing = 0;
-      const start = performance.now();
-      for (let bursts = 1;; bursts++) {
-        left = BURST * subscribers;
-        const burst = new Promise<void>((resolve) => onBurst = resolve);
-        const published = performance.now();
-        for (let chunk = 0; chunk < BURST; chunk++) fanOut.publish(chunk);
-        publishing += performance.now() - published;
-        await burst;
-        const total = performance.now() - start;
-        if (total >= time) return { bursts, total, publishing };
-      }
-    }
   }
   return figures;
 }

@@ -361,10 +361,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
     return await asRepositoryError(
       `Cannot get status of run ${id}`,
       async () => {
-        const [shared, row] = await Promise.all([
-          this.#repository.runLog?.status(id),
-          this.#repository.getPipelineRun(id),
-        ]);
+        // In this order, so that an ending comes with its row.
+        const shared = await this.#repository.runLog?.status(id);
+        const row = await this.#repository.getPipelineRun(id);
         if (shared !== undefined && (run === undefined || run.recorded)) {
           return { ...shared, row };
         }

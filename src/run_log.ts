@@ -79,8 +79,8 @@ export interface RunStatus {
   /** The run's UUID. */
   runId: string;
   /**
-   * Its phase. A run whose lease ran out is `Errored` with the message
-   * `"lease_expired"`, before any sweep came by.
+   * Its phase. A run whose lease ran out has just been ended, as `Errored` with the
+   * message `"lease_expired"`.
    */
   phase: RunPhase;
   /** Its newest row, once it has one. */

@@ -183,6 +183,27 @@ testInBrowser(
   },
 );
 
+Deno.test("demo serves nobody who knows it by another name, and ends although an upload hangs", async () => {
+  await using demo = new ServedDemo();
+  const { port } = new URL(await demo.url);
+  const request = async (text: string) => {
+    const connection = await Deno.connect({ port: Number(port) });
+    await connection.write(new TextEncoder().encode(text));
+    return connection;
+  };
+  using foreign = await request("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  const buffer = new Uint8Array(1_000);
+  const length = await foreign.read(buffer);
+  assertMatch(
+    new TextDecoder().decode(buffer.subarray(0, length!)),
+    /^HTTP\/1.1 421 /,
+  );
+  using _upload = await request(
+    "POST /pipelines/index_text HTTP/1.1\r\nHost: localhost\r\n" +
+      "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+  );
+});
+
 testInBrowser(
   "an EventSource resumes at another instance when the server is killed in the middle",
   async (browser) => {

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import {
   PipelineRunRegistry,
   type PipelineRunRegistryOptions,
+  RegistryShutdownError,
 } from "../mod.ts";
 import { createRunHandler, type RunHandlerOptions } from "../src/http/mod.ts";
 import { runMicrotasks } from "./assert_pending.ts";
@@ -153,15 +154,21 @@ Deno.test("createRunHandler() leaves the run alone when a WebSocket closes", asy
   assertEquals((await held.outcome).phase.name, "Completed");
 });
 
-Deno.test("createRunHandler() pings WebSockets as often as it sends heartbeats, and drops who does not answer", async () => {
-  await using served = serve({ heartbeat: 100 });
-  await registerHeld(served.registry);
-  using connection = await Deno.connect({ port: served.port });
+/** Asks for a WebSocket, as a client that will never answer anything. */
+async function openSocket({ port }: Served): Promise<Deno.TcpConn> {
+  const connection = await Deno.connect({ port });
   await connection.write(new TextEncoder().encode(
     `GET ${events} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n` +
       "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
   ));
+  return connection;
+}
+
+Deno.test("createRunHandler() pings WebSockets as often as it sends heartbeats, and drops who does not answer", async () => {
+  await using served = serve({ heartbeat: 100 });
+  await registerHeld(served.registry);
+  using connection = await openSocket(served);
   const bytes: number[] = [];
   for await (const chunk of connection.readable) bytes.push(...chunk);
   const PING = [0x89, 0x00];
@@ -188,6 +195,46 @@ Deno.test("createRunHandler() answers a bad upgrade with 400, and one that canno
   } finally {
     Object.assign(Deno, { upgradeWebSocket });
   }
+});
+
+Deno.test("createRunHandler() keeps the server up when a subscription is refused to a WebSocket", async () => {
+  await using served = serve();
+  const { runId } = await served.registry.registerInline(
+    { ...SPEC, runId: RUN_ID },
+    noop,
+  );
+  served.registry.subscribe = () => {
+    throw new RegistryShutdownError();
+  };
+  const { frames } = await receive(served, `/runs/${runId}/events`);
+  assertEquals(frames, []);
+  const response = await fetch(`http://127.0.0.1:${served.port}/runs`);
+  assertEquals((await response.json()).length, 1);
+});
+
+Deno.test("createRunHandler() makes no WebSocket for a client that has left", async () => {
+  const asked = Promise.withResolvers<void>();
+  const decided = Promise.withResolvers<boolean>();
+  let upgraded = 0;
+  await using served = serve({
+    authorize: () => {
+      asked.resolve();
+      return decided.promise;
+    },
+    upgradeWebSocket: (request, options) => {
+      upgraded++;
+      return Deno.upgradeWebSocket(request, options);
+    },
+  });
+  await registerHeld(served.registry);
+  const connection = await openSocket(served);
+  await asked.promise;
+  connection.close();
+  // Until the server has noticed.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  decided.resolve(true);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals(upgraded, 0);
 });
 
 /** A socket that drains when a test says so. */

@@ -189,7 +189,7 @@ Deno.test("followRun() waits longer with every failure in a row, up to a bound, 
     for (let tick = 0; tick < 200; tick++) await time.tickAsync(100);
     assertEquals(await all, [1, 2]);
     const waits = requested.slice(1).map((at, index) => at - requested[index]);
-    assertEquals(waits, [500, 1_000, 2_000, 4_000, 5_000, 500]);
+    assertEquals(waits, [500, 1_000, 2_000, 2_500, 2_500, 500]);
   } finally {
     Math.random = random;
   }
@@ -317,6 +317,93 @@ Deno.test("followRun() errors with the reason of its signal, whatever it waits f
   );
 });
 
+Deno.test("followRun() asks no more once it is cancelled, although an answer comes", async () => {
+  const answering = Promise.withResolvers<void>();
+  const server = new Server(
+    async () => {
+      await answering.promise;
+      return await events([], closes)();
+    },
+  );
+  const stream = follow(server);
+  const reader = stream.getReader();
+  const read = reader.read();
+  await assertPending(read);
+  await reader.cancel();
+  answering.resolve();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals(server.positions.length, 1);
+  assertEquals((await read).done, true);
+});
+
+Deno.test("followRun() waits neither for ever nor without bound for what a problem tells", async () => {
+  let sent = 0;
+  const endless = () =>
+    new Response(
+      new ReadableStream({
+        pull: (controller) =>
+          controller.enqueue(new Uint8Array(++sent && 1_000)),
+      }),
+      { status: 404, headers: { "Content-Type": "application/problem+json" } },
+    );
+  await assertRejects(() => seqs(follow(new Server(endless))), ProblemError);
+  assertEquals(sent < 100, true, `${sent} kB were read`);
+  const stalled = () =>
+    new Response(new ReadableStream(), {
+      status: 404,
+      headers: { "Content-Type": "application/problem+json" },
+    });
+  await assertRejects(
+    () => seqs(follow(new Server(stalled), { idleTimeout: 10 })),
+    ProblemError,
+    "answered with 404",
+  );
+});
+
+Deno.test("followRun() does not count a connection that was of use for long as failed", async () => {
+  const server = new Server(
+    ...Array.from({ length: 5 }, () => (): Response => {
+      let beats = 0;
+      const body = new ReadableStream({
+        async pull(controller) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          if (++beats > 2) return controller.close();
+          controller.enqueue(new TextEncoder().encode(":\n\n"));
+        },
+      });
+      return new Response(body, {
+        headers: { "Content-Type": "text/event-stream" },
+      });
+    }),
+    events([event(1, "Completed")], stalls),
+  );
+  assertEquals(await seqs(follow(server, { maxFailures: 1 })), [1]);
+});
+
+Deno.test("followRun() takes no headers from a problem but Retry-After", async () => {
+  const server = new Server(
+    problem(404, { "Set-Cookie": "a=secret", "Retry-After": "1" }),
+  );
+  const { headers } = await assertRejects(
+    () => seqs(follow(server)),
+    ProblemError,
+  );
+  assertEquals([...headers], [["retry-after", "1"]]);
+});
+
+Deno.test("followRun() calls fetch as a browser wants it: of no object", async () => {
+  const answer = events([event(1, "Completed")], stalls);
+  let caller: unknown = "nobody yet";
+  const stream = followRun(URL_OF_RUN, {
+    fetch: async function (this: unknown) {
+      caller = this;
+      return await answer();
+    },
+  });
+  assertEquals(await seqs(stream), [1]);
+  assertEquals(caller, undefined);
+});
+
 Deno.test("followRun() asks for nothing until it is read", async () => {
   const server = new Server();
   const stream = follow(server);
@@ -326,6 +413,7 @@ Deno.test("followRun() asks for nothing until it is read", async () => {
 
 Deno.test("followRun() refuses arguments that make no sense", () => {
   assertThrows(() => followRun("not a url"), TypeError);
+  assertThrows(() => followRun("ftp://localhost/"), TypeError, "HTTP");
   const bad: [FollowRunOptions, typeof TypeError | typeof RangeError][] = [
     [{ after: -1 }, RangeError],
     [{ after: 1.5 }, RangeError],
@@ -334,6 +422,7 @@ Deno.test("followRun() refuses arguments that make no sense", () => {
     [{ idleTimeout: NaN }, RangeError],
     [{ maxFailures: -1 }, RangeError],
     [{ signal: {} as AbortSignal }, TypeError],
+    [{ fetch: 5 as unknown as FollowRunOptions["fetch"] }, TypeError],
   ];
   for (const [options, error] of bad) {
     assertThrows(() => followRun(URL_OF_RUN, options), error, "Cannot");

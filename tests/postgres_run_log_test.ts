@@ -285,6 +285,54 @@ Deno.test("PipelineRunRegistry.subscribe() begins behind the former attempt as s
   assertEquals((await events).map(seqAndKind), ["3 Started", "4 Completed"]);
 });
 
+/** A run that another instance has begun and cannot end, since it died. */
+async function orphan({ database, registry }: Opened): Promise<string> {
+  const { runId } = await registry.registerBackground(
+    { pipelineName: "work" },
+    () => new Promise(() => {}),
+  );
+  for await (const _ of registry.subscribe(runId, { durable: true })) break;
+  await database.sql`
+    update pipeline_run_leases set expires_at = now() - interval '1 second'
+  `;
+  return runId;
+}
+
+Deno.test("PipelineRunRegistry.status() ends a run whose lease ran out, so that its ending can be read", async () => {
+  await using opened = await open();
+  const runId = await orphan(opened);
+  const { repository } = opened;
+  await using other = new PipelineRunRegistry({ repository });
+  const { row, ...status } = (await other.status(runId))!;
+  assertEquals(status, {
+    runId,
+    phase: { name: "Errored", message: "lease_expired" },
+    firstSeq: 1,
+    lastSeq: 2,
+  });
+  assertEquals(row?.status, "DATASET_PROCESSING_ERRORED");
+  const events = await Array.fromAsync(other.subscribe(runId, { after: 1 }));
+  assertEquals(events.map(seqAndKind), ["2 Errored"]);
+});
+
+Deno.test("PipelineRunRegistry.status() knows where a live attempt begins whose former one is pruned", async () => {
+  await using opened = await open({ logRetention: 1 });
+  const { registry, repository, database } = opened;
+  const spec = { pipelineName: "work", runId: crypto.randomUUID() };
+  await registry.registerInline(spec, () => {});
+  await registry.registerBackground(spec, () => new Promise(() => {}));
+  for await (
+    const { seq } of registry.subscribe(spec.runId, { durable: true })
+  ) if (seq === 3) break;
+  await database.sql`
+    update pipeline_run_events set logged_at = now() - interval '1 hour'
+  `;
+  await registry.sweep();
+  await using other = new PipelineRunRegistry({ repository });
+  const status = await other.status(spec.runId);
+  assertEquals([status?.firstSeq, status?.lastSeq], [3, 3]);
+});
+
 Deno.test("PipelineRunRegistry.abort() of a run that no instance knows is an UnknownRunError", async () => {
   await using opened = await open();
   await assertRejects(

@@ -137,6 +137,10 @@ Deno.test("RunEventEncoderStream leaves no timer behind, however it ends", async
   await aborted.writable.abort(new Error("boom"));
   await read;
   assertEquals(time.next(), false);
+  const failing = ReadableStream.from([event(1, { at: new Date(NaN) })])
+    .pipeThrough(new RunEventEncoderStream());
+  await assertRejects(() => Array.fromAsync(failing), RangeError);
+  assertEquals(time.next(), false);
 });
 
 Deno.test("RunEventEncoderStream cancels its source with its reader", async () => {
@@ -164,13 +168,14 @@ Deno.test("RunEventEncoderStream tells of a payload that is not JSON, and goes o
   cycle.self = cycle;
   const [first, second] = (await encoded([
     event(1, { payload: cycle }),
-    event(2, { payload: undefined }),
+    event(2, { payload: () => {} }),
   ])).split("\n\n").map((text) =>
     JSON.parse(text.split("data: ")[1] ?? "null")
   );
   assertEquals(first.payload, null);
   assertEquals(/circular/.test(first.payload_error), true);
   assertEquals(second.payload, null);
+  assertEquals(second.payload_error, "Cannot send payload: it is a function");
 });
 
 Deno.test("RunEventEncoderStream and RunEventDecoderStream refuse options that make no sense", () => {
@@ -260,6 +265,18 @@ Deno.test("RunEventDecoderStream understands every form of the standard", async 
       `data: ${json(1)}\n\ndata: ${json(2)}\n`,
     ]
   ) assertEquals(await decoded(text), [given], text);
+});
+
+Deno.test("RunEventDecoderStream joins a line end that an empty chunk parts", async () => {
+  const data = (await encoded([event(1)])).replace(
+    /"payload"/,
+    '\r\ndata: "payload"',
+  );
+  const at = data.indexOf("\n", data.indexOf("\r"));
+  assertEquals(
+    await decoded(data.slice(0, at), "", data.slice(at)),
+    [event(1)],
+  );
 });
 
 Deno.test("RunEventDecoderStream.position is that of the last whole event or id", async () => {

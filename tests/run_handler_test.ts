@@ -434,6 +434,93 @@ Deno.test("createRunHandler() leaves runs out of the list that may not be read",
   );
 });
 
+Deno.test("createRunHandler() lists as many runs as may be read, although others are newer", async () => {
+  await using registry = new PipelineRunRegistry();
+  await registry.registerInline({ ...SPEC, runId: RUN_ID }, noop);
+  for (let i = 0; i < 60; i++) await registry.registerInline(SPEC, noop);
+  const request = client(registry, {
+    authorize: (_, action) =>
+      action.kind === "list" ||
+      "runId" in action && action.runId === RUN_ID,
+  });
+  const rows = await (await request("GET", "/runs?limit=5")).json();
+  assertEquals(rows.length, 1);
+  assertEquals(rows[0].pipeline_run_id, RUN_ID);
+});
+
+Deno.test("createRunHandler() takes from a page of a browser nothing that a foreign page can send", async () => {
+  await using registry = new PipelineRunRegistry();
+  let started = 0;
+  const request = client(registry, {
+    pipelines: { ingest: () => ({ work: () => void started++ }) },
+  });
+  const Origin = "https://evil.example";
+  const foreign: RequestInit[] = [
+    { headers: { Origin } },
+    { headers: { Origin, "Content-Type": "text/plain" } },
+    { headers: { Origin, "Content-Type": "text/plain" }, body: "{}" },
+  ];
+  for (const init of foreign) {
+    await assertProblem(await request("POST", "/pipelines/ingest", init), 415);
+  }
+  assertEquals(started, 0);
+  const allowed = await request("POST", "/pipelines/ingest", {
+    headers: { Origin, "Content-Type": "application/json", Prefer: "wait" },
+  });
+  assertEquals([allowed.status, started], [200, 1]);
+});
+
+Deno.test("createRunHandler() tells of a run that has ended, also when its payload cannot be read", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  repository.getPayload = () => Promise.reject(new RepositoryError("gone"));
+  await using registry = new PipelineRunRegistry({ repository });
+  const told: unknown[] = [];
+  const request = client(registry, {
+    pipelines: { ingest: () => ({ work: noop }) },
+    onError: (error) => told.push(error),
+  });
+  const response = await request("POST", "/pipelines/ingest", {
+    headers: { Prefer: "wait" },
+  });
+  assertEquals(response.status, 200);
+  const { status, payload } = await response.json();
+  assertEquals([status, payload], ["PipelineRunCompleted", undefined]);
+  assertEquals(told.length, 1);
+});
+
+Deno.test("createRunHandler() begins a run anew for who has a number that it has not reached", async () => {
+  await using registry = new PipelineRunRegistry();
+  const request = client(registry);
+  const held = await registerHeld(registry);
+  const response = await request("GET", `/runs/${RUN_ID}/events?after=50`);
+  held.complete();
+  const ids = Array.from(
+    (await response.text()).matchAll(/^id: (\d+)$/gm),
+    ([, id]) => id,
+  );
+  assertEquals(ids, ["0", "1", "2"]);
+});
+
+Deno.test("createRunHandler() answers 400 to a URL that is none, and to a body that breaks off", async () => {
+  await using registry = new PipelineRunRegistry();
+  const errors: unknown[] = [];
+  const handler = createRunHandler(registry, {
+    pipelines: { ingest: () => ({ work: noop }) },
+    onError: (error) => errors.push(error),
+  });
+  const bad = { url: "http://[/runs", method: "GET", headers: new Headers() };
+  await assertProblem(await handler(bad as unknown as Request), 400);
+  const body = new ReadableStream({
+    pull: (controller) => controller.error(new Error("reset")),
+  });
+  const broken = new Request("http://localhost/pipelines/ingest", {
+    method: "POST",
+    body,
+  });
+  await assertProblem(await handler(broken), 400);
+  assertEquals(errors, []);
+});
+
 Deno.test("createRunHandler() answers with the problem that authorize or a pipeline throws", async () => {
   await using registry = new PipelineRunRegistry();
   const request = client(registry, {
@@ -534,6 +621,11 @@ Deno.test("createRunHandler() refuses options that make no sense", async () => {
     [{ prefix: "api" }, TypeError],
     [{ prefix: "/api/" }, TypeError],
     [{ prefix: "/a?b" }, TypeError],
+    [{ prefix: "/a b" }, TypeError],
+    [{ prefix: "/ü" }, TypeError],
+    [{ prefix: "/." }, TypeError],
+    [{ upgradeWebSocket: 5 }, TypeError],
+    [{ closeAfterErrored: "no" }, TypeError],
     [{ heartbeat: 0 }, RangeError],
     [{ heartbeat: "4" }, TypeError],
     [{ maxBodyBytes: 0 }, RangeError],

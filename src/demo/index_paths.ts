@@ -1,5 +1,3 @@
-import type { RegistryWarning } from "../../mod.ts";
-import { errorMessage } from "../error_message.ts";
 import { auditTable } from "./audit_table.ts";
 import type { Database } from "./database.ts";
 import { indexFiles } from "./index_pipeline.ts";
@@ -37,12 +35,10 @@ export async function indexPaths(
 ): Promise<boolean> {
   const { paths, terminal, signal } = options;
   const lines = new LiveLines(terminal, paths.length);
-  const onWarning = ({ message, cause }: RegistryWarning) => {
-    const why = cause === undefined ? "" : `: ${errorMessage(cause)}`;
-    lines.warn(`Warning: ${message}${why}`);
-  };
-
-  await using pipelines = await openPipelines(database, onWarning);
+  await using pipelines = await openPipelines(
+    database,
+    (message) => lines.warn(message),
+  );
   const { repository, registry, store } = pipelines;
 
   const runs = await Promise.all(paths.map(async (path) => {

@@ -1,4 +1,5 @@
 import { PipelineRunRegistry, type RegistryWarning } from "../../mod.ts";
+import { errorMessage } from "../error_message.ts";
 import { PostgresPipelineRunRepository } from "../postgres/mod.ts";
 import type { Database } from "./database.ts";
 import { TermCounts } from "./term_counts.ts";
@@ -17,14 +18,18 @@ export interface Pipelines extends AsyncDisposable {
  * Makes the tables, ends what a former process left, and opens a registry.
  *
  * @param database Where everything is stored.
- * @param onWarning Told of what goes wrong without stopping a run.
+ * @param warn Told of what goes wrong without stopping a run, for people.
  * @returns What to run pipelines with.
  * @throws {Error} If the database fails.
  */
 export async function openPipelines(
   database: Database,
-  onWarning: (warning: RegistryWarning) => void,
+  warn: (message: string) => void,
 ): Promise<Pipelines> {
+  const onWarning = ({ message, cause }: RegistryWarning) => {
+    const why = cause === undefined ? "" : `: ${errorMessage(cause)}`;
+    warn(`Warning: ${message}${why}`);
+  };
   await using stack = new AsyncDisposableStack();
   const repository = stack.use(
     new PostgresPipelineRunRepository(database.sql, {

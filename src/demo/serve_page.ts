@@ -1,5 +1,5 @@
 import { delay } from "@std/async/delay";
-import type { PipelineWork, RegistryWarning } from "../../mod.ts";
+import type { PipelineWork } from "../../mod.ts";
 import { errorMessage } from "../error_message.ts";
 import {
   createRunHandler,
@@ -17,6 +17,11 @@ const MAX_PAUSE = 1_000;
 
 /** For how long endings may take at Ctrl-C, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 3_000;
+
+/** How long answers may take after that, in milliseconds. */
+const GRACE = 300;
+
+const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "localhost"]);
 
 /** Options of {@linkcode servePage}. */
 export interface ServePageOptions {
@@ -41,11 +46,10 @@ export async function servePage(
   options: ServePageOptions,
 ): Promise<void> {
   const { port, sample, signal } = options;
-  const onWarning = ({ message, cause }: RegistryWarning) => {
-    const why = cause === undefined ? "" : `: ${errorMessage(cause)}`;
-    console.error(`Warning: ${message}${why}`);
-  };
-  await using pipelines = await openPipelines(database, onWarning);
+  await using pipelines = await openPipelines(
+    database,
+    (warning) => console.error(warning),
+  );
   const { registry, store } = pipelines;
   const handler = createRunHandler(registry, {
     pipelines: {
@@ -56,15 +60,23 @@ export async function servePage(
     },
   });
   const page = await readPage();
+  const hardStop = new AbortController();
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve({
       port,
       hostname: "127.0.0.1",
+      signal: hardStop.signal,
       onListen: ({ port }) => console.log(`Open http://127.0.0.1:${port}/`),
     }, (request) => {
-      const isPage = new URL(request.url).pathname === "/";
-      return isPage ? pageResponse(request, page) : handler(request);
+      const url = URL.parse(request.url);
+      // A foreign page can have its name mean this host.
+      if (url === null || !LOOPBACK.has(url.hostname)) {
+        return new Response("Unknown host", { status: 421 });
+      }
+      return url.pathname === "/"
+        ? pageResponse(request, page)
+        : handler(request);
     });
   } catch (cause) {
     throw new Error(
@@ -77,9 +89,12 @@ export async function servePage(
   if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
   }
-  // It waits for the streams, which the registry closes.
   await registry.shutdown({ timeout: SHUTDOWN_TIMEOUT });
-  await server.shutdown();
+  // Not server.shutdown(): an upload or a viewer who does not read can hold it up for
+  // ever, and in Deno 2.9 the signal must not fire after it.
+  await delay(GRACE);
+  hardStop.abort();
+  await server.finished;
 }
 
 function requestText(store: TermCounts): RequestedPipeline {

@@ -72,17 +72,15 @@ export async function sendEvents(
   }
 }
 
-/** Closes a socket once it is open, for a run that is unknown or refused. */
-export function refuseSocket(socket: WebSocket): void {
-  socket.addEventListener("open", () => socket.close(REFUSED, "Unknown run"));
-}
-
-/** Closes a socket once it is open, for a run that has no more to tell. */
-export function endSocket(socket: WebSocket): void {
-  socket.addEventListener(
-    "open",
-    () => socket.close(OVER, "The run has ended"),
-  );
+/** Closes a socket as soon as it is open: there is nothing to send. */
+export function closeOnceOpen(
+  socket: WebSocket,
+  why: "unknown" | "ended",
+): void {
+  socket.addEventListener("open", () => {
+    if (why === "ended") socket.close(OVER, "The run has ended");
+    else socket.close(REFUSED, "Unknown run");
+  });
 }
 
 async function opened(socket: WebSocket, closed: AbortSignal): Promise<void> {

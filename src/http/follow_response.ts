@@ -1,6 +1,7 @@
+import type { RunEvent } from "../event.ts";
 import type { PipelineRunRegistry } from "../registry.ts";
 import type { RunStatus } from "../run_log.ts";
-import { endSocket, refuseSocket, sendEvents } from "./event_socket.ts";
+import { closeOnceOpen, sendEvents } from "./event_socket.ts";
 import { ProblemError } from "./problem_error.ts";
 import { RunEventEncoderStream } from "./run_event_encoder_stream.ts";
 import type { RunHandlerSettings } from "./run_handler_options.ts";
@@ -32,6 +33,22 @@ export function positionOf(request: Request): number | undefined {
   return position;
 }
 
+/**
+ * Where in a run to go on; `undefined` where nothing will come. A number that the
+ * run has not reached is from a former life of it: it begins anew then.
+ */
+function startOf(
+  { phase, firstSeq, lastSeq }: RunStatus,
+  after: number | undefined,
+): { after: number | undefined; position: number } | undefined {
+  const hasEnded = phase.name === "Completed" || phase.name === "Errored";
+  const position = after ?? firstSeq - 1;
+  if (hasEnded && position >= lastSeq) return undefined;
+  return position > lastSeq
+    ? { after: undefined, position: firstSeq - 1 }
+    : { after, position };
+}
+
 /** The events of a run as server-sent events; 204 where none will come. */
 export function eventStreamResponse(
   registry: PipelineRunRegistry,
@@ -39,28 +56,22 @@ export function eventStreamResponse(
   status: RunStatus,
   after: number | undefined,
 ): Response {
-  const position = after ?? status.firstSeq - 1;
-  if (isOver(status, position)) {
+  const start = startOf(status, after);
+  if (start === undefined) {
     return new Response(null, {
       status: 204,
       headers: { "Cache-Control": "no-store" },
     });
   }
   const events = registry.subscribe(status.runId, {
-    after,
+    after: start.after,
     lag: "skip",
     durable: true,
   });
   const body = events.pipeThrough(
-    new RunEventEncoderStream({ heartbeat, position }),
+    new RunEventEncoderStream({ heartbeat, position: start.position }),
   );
   return new Response(body, { headers: EVENT_STREAM_HEADERS });
-}
-
-/** Whether a run has ended with nothing behind a position. */
-function isOver({ phase, lastSeq }: RunStatus, position: number): boolean {
-  const hasEnded = phase.name === "Completed" || phase.name === "Errored";
-  return hasEnded && position >= lastSeq;
 }
 
 /** Whether the request asks for a WebSocket. */
@@ -82,33 +93,42 @@ export function eventSocketResponse(
   after: number | undefined,
   request: Request,
 ): Response {
-  const { socket, response } = upgrade(settings, request);
-  if (status === undefined) {
-    refuseSocket(socket);
-    return response;
+  const start = status && startOf(status, after);
+  // Before the upgrade: after it, only its response may be given. To anything else
+  // Deno answers by ending the server.
+  const events = start && registry.subscribe(status.runId, {
+    after: start.after,
+    durable: true,
+  });
+  const { socket, response } = upgrade(settings, request, events);
+  if (events === undefined) {
+    closeOnceOpen(socket, status === undefined ? "unknown" : "ended");
+  } else {
+    sendEvents(socket, events, settings)
+      .catch((error) => settings.onError(error, request));
   }
-  if (isOver(status, after ?? status.firstSeq - 1)) {
-    endSocket(socket);
-    return response;
-  }
-  const events = registry.subscribe(status.runId, { after, durable: true });
-  sendEvents(socket, events, settings)
-    .catch((error) => settings.onError(error, request));
   return response;
 }
 
 function upgrade(
   { upgradeWebSocket, heartbeat }: RunHandlerSettings,
   request: Request,
+  events: ReadableStream<RunEvent> | undefined,
 ): { socket: WebSocket; response: Response } {
-  if (upgradeWebSocket === undefined) {
-    throw new ProblemError(501, "There are no WebSockets here");
-  }
   try {
+    if (upgradeWebSocket === undefined) {
+      throw new ProblemError(501, "There are no WebSockets here");
+    }
+    // Of a client that has left Deno makes a socket that never opens nor closes.
+    if (request.signal.aborted) {
+      throw new ProblemError(400, "The client has left");
+    }
     return upgradeWebSocket(request, { idleTimeout: 2 * heartbeat / 1_000 });
-  } catch (cause) {
+  } catch (error) {
+    events?.cancel();
+    if (!(error instanceof TypeError)) throw error;
     throw new ProblemError(400, "No WebSocket can be made of this request", {
-      cause,
+      cause: error,
     });
   }
 }

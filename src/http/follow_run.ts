@@ -42,7 +42,8 @@ export interface FollowRunOptions {
    */
   idleTimeout?: number;
   /**
-   * How often in a row it may fail before the stream errors.
+   * How often in a row it may fail before the stream errors. A connection that
+   * brought an event, or was of use for as long as `maxBackoff`, ends the row.
    *
    * @default {Infinity}
    */
@@ -65,6 +66,7 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   #parser = new RunEventParser<P>();
   #parsed: RunEvent<P>[] = [];
   #failures = 0;
+  #openedAt = 0;
   #removeListener: (() => void) | undefined;
 
   constructor(
@@ -133,70 +135,86 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
 
   /** What comes next, over a new connection where the last one failed. */
   async #receive(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const { signal } = this.#cancelling;
     while (true) {
+      signal.throwIfAborted();
       let response: Response;
       try {
-        if (this.#body !== undefined) {
-          const { idleTimeout } = this.#settings;
-          const { done, value } = await deadline(
-            this.#body.read(),
-            idleTimeout,
-          );
-          if (!done) return value;
-          throw new Error("The connection ended before the run did");
-        }
+        if (this.#body !== undefined) return await this.#read(this.#body);
         response = await this.#request();
       } catch (error) {
         await this.#backOff(error);
         continue;
       }
-      if (response.status === 204) return undefined;
-      if (response.ok) {
+      const { status } = response;
+      if (status === 204) return undefined;
+      if (status < 400) {
         await this.#open(response);
         continue;
       }
-      const problem = await problemOf(response);
-      if (response.status < 500 && !TRANSIENT.has(response.status)) {
-        throw problem;
-      }
+      const { idleTimeout } = this.#settings;
+      const problem = await problemOf(
+        response,
+        AbortSignal.any([signal, AbortSignal.timeout(idleTimeout)]),
+      );
+      if (status < 500 && !TRANSIENT.has(status)) throw problem;
       await this.#backOff(problem);
     }
   }
 
   async #request(): Promise<Response> {
+    const { fetch, idleTimeout } = this.#settings;
     const url = new URL(this.#url);
     if (this.#position !== undefined) {
       url.searchParams.set("after", String(this.#position));
     }
-    const requesting = new AbortController();
-    const { signal } = this.#cancelling;
-    const onCancel = () => requesting.abort();
-    signal.addEventListener("abort", onCancel);
+    const given = new AbortController();
+    const response = fetch(url, {
+      headers: { Accept: "text/event-stream" },
+      cache: "no-store",
+      signal: AbortSignal.any([this.#cancelling.signal, given.signal]),
+    });
     try {
-      const response = this.#settings.fetch(url, {
-        headers: { Accept: "text/event-stream" },
-        cache: "no-store",
-        signal: requesting.signal,
-      });
-      return await deadline(response, this.#settings.idleTimeout);
+      return await deadline(response, idleTimeout, this.#cancelling);
     } catch (error) {
-      requesting.abort();
+      given.abort();
+      // It may answer all the same, and to nobody.
+      response.then(({ body }) => body?.cancel()).catch(() => {});
       throw error;
-    } finally {
-      signal.removeEventListener("abort", onCancel);
     }
   }
 
   async #open({ headers, body }: Response): Promise<void> {
     const type = headers.get("Content-Type") ?? "";
-    if (!/^text\/event-stream\b/.test(type) || body === null) {
+    if (!/^text\/event-stream\b/i.test(type) || body === null) {
       await body?.cancel();
       throw new TypeError(
         `Cannot follow run: the answer must be text/event-stream, received "${type}"`,
       );
     }
     this.#body = body.getReader();
+    this.#openedAt = performance.now();
     if (this.#cancelling.signal.aborted) this.#disconnect();
+  }
+
+  async #read(
+    body: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { idleTimeout, maxBackoff } = this.#settings;
+    let isIdle = false;
+    const timer = setTimeout(() => {
+      isIdle = true;
+      body.cancel().catch(() => {}); // It may have failed by itself.
+    }, idleTimeout);
+    try {
+      const { done, value } = await body.read();
+      if (isIdle) throw new Error(`Nothing came for ${idleTimeout} ms`);
+      if (done) throw new Error("The connection ended before the run did");
+      if (performance.now() - this.#openedAt > maxBackoff) this.#failures = 0;
+      return value;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #disconnect(): void {
@@ -211,11 +229,13 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   async #backOff(error: unknown): Promise<void> {
     const { minBackoff, maxBackoff, maxFailures } = this.#settings;
     const { signal } = this.#cancelling;
-    const base = Math.max(minBackoff, this.#parser.retry ?? 0);
     this.#disconnect();
     signal.throwIfAborted();
     if (++this.#failures > maxFailures) throw error;
-    const longest = base * 2 ** (this.#failures - 1);
+    const longest = Math.min(
+      maxBackoff,
+      minBackoff * 2 ** (this.#failures - 1),
+    );
     const asked = error instanceof ProblemError ? retryAfter(error) : 0;
     const wait = Math.max(asked, longest * Math.random());
     await delay(Math.min(wait, maxBackoff), { signal });
@@ -284,6 +304,17 @@ export function followRun<P = unknown>(
     maxFailures = Infinity,
   } = options;
   checkSubscribeOptions({ after, signal });
+  const target = new URL(url, globalThis.location?.href);
+  if (!/^https?:$/.test(target.protocol)) {
+    throw new TypeError(
+      `Cannot follow run: url must be one of HTTP, received ${target.protocol}`,
+    );
+  }
+  if (typeof fetch !== "function") {
+    throw new TypeError(
+      `Cannot follow run: fetch must be a function, received ${typeof fetch}`,
+    );
+  }
   const delays = { minBackoff, maxBackoff, idleTimeout };
   for (const [name, delay] of Object.entries(delays)) {
     checkDelay(`Cannot follow run: ${name}`, delay, 1);
@@ -294,7 +325,7 @@ export function followRun<P = unknown>(
     );
   }
   const source = new FollowSource<P>(
-    new URL(url, globalThis.location?.href),
+    target,
     after,
     signal,
     { fetch, minBackoff, maxBackoff, idleTimeout, maxFailures },

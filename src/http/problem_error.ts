@@ -1,6 +1,7 @@
 import { RegistryError } from "../errors.ts";
+import { readBytes } from "./read_bytes.ts";
 
-/** The phrases of the statuses used here, from RFC 9110. */
+/** The phrases of statuses, from RFC 9110 and RFC 6585. */
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   401: "Unauthorized",
@@ -93,14 +94,30 @@ export function problemResponse(problem: ProblemError): Response {
   return new Response(JSON.stringify(body), { status, headers });
 }
 
-/** What a response with the status of an error tells. */
-export async function problemOf(response: Response): Promise<ProblemError> {
+/**
+ * What a response with the status of an error tells. Of its headers only
+ * `Retry-After` is taken: others must not get into a response of ours.
+ *
+ * @param signal Stops reading when it fires.
+ */
+export async function problemOf(
+  response: Response,
+  signal: AbortSignal,
+): Promise<ProblemError> {
   const { status, headers } = response;
-  const told = await readProblem(response);
+  const retryAfter = headers.get("Retry-After");
+  const { detail, title, pipeline_run_id: runId } = await readProblem(
+    response,
+    signal,
+  );
   return new ProblemError(
     status,
-    told.detail ?? `The server answered with ${status}`,
-    { title: told.title, headers, runId: told.pipeline_run_id },
+    detail ?? `The server answered with ${status}`,
+    {
+      title,
+      runId,
+      headers: retryAfter === null ? {} : { "Retry-After": retryAfter },
+    },
   );
 }
 
@@ -111,22 +128,22 @@ interface ToldProblem {
 }
 
 /** What answers may be any page of any proxy: of another shape it tells nothing. */
-async function readProblem(response: Response): Promise<ToldProblem> {
-  const type = response.headers.get("Content-Type") ?? "";
-  const length = Number(response.headers.get("Content-Length") ?? 0);
-  if (
-    !/^application\/problem\+json\b/.test(type) || length > MAX_PROBLEM_BYTES
-  ) {
-    await response.body?.cancel();
+async function readProblem(
+  { body, headers }: Response,
+  signal: AbortSignal,
+): Promise<ToldProblem> {
+  const type = headers.get("Content-Type") ?? "";
+  if (!/^application\/problem\+json\b/i.test(type)) {
+    await body?.cancel();
     return {};
   }
-  let problem: unknown;
   try {
-    problem = await response.json();
+    const bytes = await readBytes(body, MAX_PROBLEM_BYTES, signal);
+    const problem = JSON.parse(new TextDecoder().decode(bytes));
+    const members = Object.entries(problem)
+      .filter(([, value]) => typeof value === "string");
+    return Object.fromEntries(members);
   } catch {
     return {};
   }
-  const members = Object.entries(problem ?? {})
-    .filter(([, value]) => typeof value === "string");
-  return Object.fromEntries(members);
 }

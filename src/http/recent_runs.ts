@@ -2,37 +2,45 @@ import type { PipelineRunRepository, PipelineRunRow } from "../repository.ts";
 
 /** How many rows a run has that is not registered again and again, at most. */
 const ROWS_OF_RUN = 3;
-/** No repository lists more rows at once. */
-const MAX_ROWS = 10_000;
+/** How many rows are looked through. */
+const MAX_ROWS = 1_000;
+
+/** Which runs to list. */
+export interface RecentRunsOptions {
+  /** Only runs of this dataset; `undefined` for all. */
+  datasetId: string | undefined;
+  /** How many at most. */
+  limit: number;
+  /** Whether a run may be listed. */
+  isShown: (row: PipelineRunRow) => Promise<boolean>;
+}
 
 /**
- * The newest row of each of the runs that changed last.
+ * The newest row of each of the runs that changed last, as far as they are among
+ * the newest 1,000 rows.
  *
  * @param repository Where the rows are.
- * @param datasetId Only runs of this dataset; `undefined` for all.
- * @param limit How many runs at most.
+ * @param options Which runs to list.
  * @returns The rows, newest first.
  */
 export async function recentRuns(
   repository: PipelineRunRepository,
-  datasetId: string | undefined,
-  limit: number,
+  options: RecentRunsOptions,
 ): Promise<PipelineRunRow[]> {
-  for (
-    let asked = limit * ROWS_OF_RUN;;
-    asked = Math.min(asked * 4, MAX_ROWS)
-  ) {
-    const rows = await repository.listRecent(datasetId, asked);
-    const newest = new Map<string, PipelineRunRow>();
-    for (const row of rows) {
-      if (!newest.has(row.pipelineRunId)) newest.set(row.pipelineRunId, row);
-    }
-    const isAll = rows.length < asked || asked === MAX_ROWS;
-    if (isAll || newest.size >= limit) {
-      return [...newest.values()].slice(
-        0,
-        limit,
-      );
-    }
+  const { datasetId, limit, isShown } = options;
+  const seen = new Set<string>();
+  const shown: PipelineRunRow[] = [];
+  for (let asked = limit * ROWS_OF_RUN;; asked *= 4) {
+    const most = Math.min(asked, MAX_ROWS);
+    const rows = await repository.listRecent(datasetId, most);
+    const fresh = rows.filter(({ pipelineRunId }) => {
+      const isFresh = !seen.has(pipelineRunId);
+      seen.add(pipelineRunId);
+      return isFresh;
+    });
+    const decisions = await Promise.all(fresh.map(isShown));
+    shown.push(...fresh.filter((_, index) => decisions[index]));
+    const isAll = rows.length < most || most === MAX_ROWS;
+    if (isAll || shown.length >= limit) return shown.slice(0, limit);
   }
 }

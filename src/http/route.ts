@@ -39,6 +39,9 @@ export type RunAction =
  * it is malformed.
  */
 export function routeOf(request: Request, prefix: string): RunAction {
+  if (!URL.canParse(request.url)) {
+    throw new ProblemError(400, "The URL or the Host is malformed");
+  }
   const { pathname, searchParams } = new URL(request.url);
   const [first, name, ...rest] = segmentsBehind(prefix, pathname);
   const method = request.method === "HEAD" ? "GET" : request.method;

@@ -93,7 +93,12 @@ export class RunEventEncoderStream
           unref(timer);
         },
         transform(event, controller) {
-          controller.enqueue(ENCODER.encode(serverSentEvent(event)));
+          try {
+            controller.enqueue(ENCODER.encode(serverSentEvent(event)));
+          } catch (error) {
+            stop(); // What throws here is told to nobody else.
+            throw error;
+          }
         },
         flush: stop,
         cancel: stop,

@@ -31,13 +31,12 @@ export class RunEventParser<P> {
   #data: string[] = [];
   #dataLength = 0;
   #position: number | undefined;
-  #retry: number | undefined;
 
   constructor(options: RunEventParserOptions = {}) {
     const { maxEventLength = 16 * 1024 * 1024 } = options;
     if (!Number.isSafeInteger(maxEventLength) || maxEventLength < 1) {
       throw new RangeError(
-        `Cannot parse events: maxEventLength must be a positive integer, received ${maxEventLength}`,
+        `Cannot decode events: maxEventLength must be a positive integer, received ${maxEventLength}`,
       );
     }
     this.#maxLength = maxEventLength;
@@ -46,11 +45,6 @@ export class RunEventParser<P> {
   /** The number of the last event, or of an id without event. */
   get position(): number | undefined {
     return this.#position;
-  }
-
-  /** How long the server asks to wait before connecting again, in milliseconds. */
-  get retry(): number | undefined {
-    return this.#retry;
   }
 
   /**
@@ -62,14 +56,12 @@ export class RunEventParser<P> {
    */
   push(chunk: Uint8Array<ArrayBuffer>): RunEvent<P>[] {
     let text = this.#decoder.decode(chunk, { stream: true });
-    if (this.#atBeginning && text !== "") {
+    if (text === "") return [];
+    if (this.#atBeginning) {
       text = text.replace(/^\ufeff/, "");
       this.#atBeginning = false;
     }
-    if (this.#endedInCr && text !== "") {
-      if (text.startsWith("\n")) text = text.slice(1);
-      this.#endedInCr = false;
-    }
+    if (this.#endedInCr && text.startsWith("\n")) text = text.slice(1);
     const events: RunEvent<P>[] = [];
     let start = 0;
     for (const { 0: end, index } of text.matchAll(LINE_END)) {
@@ -82,7 +74,7 @@ export class RunEventParser<P> {
     this.#line += text.slice(start);
     if (this.#line.length + this.#dataLength > this.#maxLength) {
       throw new RangeError(
-        `Cannot parse events: an event has more than ${this.#maxLength} characters`,
+        `Cannot decode events: an event has more than ${this.#maxLength} characters`,
       );
     }
     return events;
@@ -96,13 +88,10 @@ export class RunEventParser<P> {
     switch (field) {
       case "data":
         this.#data.push(value);
-        this.#dataLength += value.length;
+        this.#dataLength += value.length + 1;
         break;
       case "id":
         if (/^\d+$/.test(value)) this.#id = value;
-        break;
-      case "retry":
-        if (/^\d+$/.test(value)) this.#retry = Number(value);
     }
     return undefined;
   }

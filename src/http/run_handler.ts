@@ -29,7 +29,7 @@ import { toWireRow, toWireRun } from "./wire.ts";
 const DEFAULT_LISTED = 50;
 const MAX_LISTED = 100;
 /** How many rows of one run are given. */
-const MAX_ROWS = 50;
+const MAX_ROWS_OF_RUN = 50;
 /** When to ask again where something is full or cannot be reached, in seconds. */
 const RETRY_AFTER = { "Retry-After": "1" };
 
@@ -84,13 +84,12 @@ class RunHandler {
   ): Promise<Response> {
     const limit = limitOf(request);
     await this.#authorize(request, action);
-    const { repository } = this.#registry;
-    const runs = await recentRuns(repository, action.datasetId, limit);
-    const isShown = await Promise.all(
-      runs.map((run) => this.#mayRead(request, run)),
-    );
-    const shown = runs.filter((_, index) => isShown[index]);
-    return jsonResponse(shown.map(toWireRow), 200);
+    const runs = await recentRuns(this.#registry.repository, {
+      datasetId: action.datasetId,
+      limit,
+      isShown: (row) => this.#mayRead(request, row),
+    });
+    return jsonResponse(runs.map(toWireRow), 200);
   }
 
   async #read(
@@ -101,7 +100,7 @@ class RunHandler {
     const { runId } = action;
     const [status, rows, payload] = await Promise.all([
       this.#registry.status(runId),
-      this.#registry.repository.listByRun(runId, MAX_ROWS),
+      this.#registry.repository.listByRun(runId, MAX_ROWS_OF_RUN),
       this.#registry.getPayload(runId),
     ]);
     if (status === undefined) throw new UnknownRunError(runId);
@@ -123,6 +122,8 @@ class RunHandler {
         after,
       );
     }
+    // Deno tells of a client that leaves only who has looked before it did.
+    request.signal.aborted;
     const isAllowed = await this.#settings.authorize(request, action);
     const status = isAllowed
       ? await this.#registry.status(action.runId)
@@ -244,13 +245,17 @@ function limitOf(request: Request): number {
  * client is too slow for the events or they cannot be read, 1001 when the instance
  * shuts down, and 1008 for a run that is unknown or refused.
  *
- * **Lag.** For a client who does not read, an event or two wait, and in a
- * WebSocket `maxBufferedBytes`; the others wait in the run's broadcast or in the
- * log. What is lost there is told as an event `Lagged`, and the stream goes on.
+ * **Lag.** For a client who does not read, two events wait in memory and, with a
+ * log, up to 64 KiB more that were read from it; in a WebSocket
+ * `maxBufferedBytes`. The others wait in the run's broadcast or in the log. What is
+ * lost there is told as an event `Lagged`, and the stream goes on; a WebSocket is
+ * closed.
  *
  * **Starting.** The body of `POST` is the pipeline's input. With `Prefer: wait` or
  * `Prefer: wait=SECONDS` (RFC 7240) the answer is 200 with the outcome, when the
- * run ends by then. A client that leaves does not end the run.
+ * run ends by then. A client that leaves does not end the run. What comes from a
+ * page of a browser must be `application/json`, also without a body, since a
+ * foreign page cannot send that without being allowed to.
  *
  * **Closing.** `registry.shutdown()` closes all streams. Call it before
  * `server.shutdown()`, which waits for them.

@@ -57,8 +57,9 @@ export interface RunHandlerOptions {
    * To ask for credentials, or to refuse with more words, throw a
    * {@linkcode ProblemError}.
    *
-   * Browsers send cookies with the WebSockets of foreign pages, too: who goes by
-   * cookies should go by the `Origin` as well.
+   * Browsers send cookies with the WebSockets of foreign pages, too, and a foreign
+   * page may have this host's name: who goes by cookies, or by who can reach the
+   * server at all, should go by `Origin` and `Host` as well.
    *
    * @default {everything is allowed}
    */
@@ -94,13 +95,14 @@ export interface RunHandlerOptions {
   maxBufferedBytes?: number;
   /**
    * Whether a WebSocket closes when its run has `Errored`. That of cognee does
-   * not.
+   * not, and stays until the client closes it.
    *
    * @default {true}
    */
   closeAfterErrored?: boolean;
   /**
-   * Makes the WebSockets, where the platform is not Deno.
+   * Makes the WebSockets, where the platform is not Deno. A `TypeError` of it says
+   * that the request is no good.
    *
    * @default {Deno.upgradeWebSocket}
    */
@@ -141,9 +143,9 @@ export function resolveRunHandlerOptions(
     upgradeWebSocket = globalThis.Deno?.upgradeWebSocket,
     onError = (error) => console.error(error),
   } = options;
-  if (!/^(\/[^/?#]+)*$/.test(prefix)) {
+  if (prefix !== "" && !isPath(prefix)) {
     throw new TypeError(
-      `Cannot create handler: prefix must be "" or begin with "/" and not end with it, received "${prefix}"`,
+      `Cannot create handler: prefix must be "" or a path as URLs have it, without a "/" at its end, received "${prefix}"`,
     );
   }
   checkDelay("Cannot create handler: heartbeat", heartbeat, 1);
@@ -151,6 +153,14 @@ export function resolveRunHandlerOptions(
   checkInteger("maxBufferedBytes", maxBufferedBytes, 0);
   checkFunction("authorize", authorize);
   checkFunction("onError", onError);
+  if (upgradeWebSocket !== undefined) {
+    checkFunction("upgradeWebSocket", upgradeWebSocket);
+  }
+  if (typeof closeAfterErrored !== "boolean") {
+    throw new TypeError(
+      `Cannot create handler: closeAfterErrored must be a boolean, received ${typeof closeAfterErrored}`,
+    );
+  }
   for (const [name, pipeline] of Object.entries(pipelines)) {
     checkFunction(`pipeline ${name}`, pipeline);
   }
@@ -165,6 +175,12 @@ export function resolveRunHandlerOptions(
     upgradeWebSocket,
     onError: contain(onError),
   };
+}
+
+function isPath(prefix: string): boolean {
+  return /^\/.*[^/]$/.test(prefix) &&
+    URL.canParse(prefix, "http://localhost") &&
+    new URL(prefix, "http://localhost").pathname === prefix;
 }
 
 function checkInteger(name: string, value: number, least: number): void {

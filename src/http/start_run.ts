@@ -19,7 +19,7 @@ const MAX_WAIT = 2_147_483;
  */
 export async function startRun(
   registry: PipelineRunRegistry,
-  { pipelines, maxBodyBytes }: RunHandlerSettings,
+  { pipelines, maxBodyBytes, onError }: RunHandlerSettings,
   pipelineName: string,
   request: Request,
 ): Promise<Response> {
@@ -58,9 +58,27 @@ export async function startRun(
     status: `PipelineRun${phase.name}`,
     message: phase.name === "Errored" ? phase.message : undefined,
     durable,
-    payload: await registry.getPayload(run.runId),
+    payload: await payloadOf(
+      registry,
+      run.runId,
+      (error) => onError(error, request),
+    ),
   };
   return jsonResponse(body, 200, { Location, ...applied });
+}
+
+/** The payload fields; none where they cannot be read, since the run has ended. */
+async function payloadOf(
+  registry: PipelineRunRegistry,
+  runId: string,
+  onError: (error: unknown) => void,
+): Promise<Record<string, unknown> | undefined> {
+  try {
+    return await registry.getPayload(runId);
+  } catch (error) {
+    onError(error);
+    return undefined;
+  }
 }
 
 /** For how long the client prefers to wait, in milliseconds. */

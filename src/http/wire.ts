@@ -28,7 +28,7 @@ export interface WireEvent {
   payload_error?: string;
 }
 
-/** The message of cognee's WebSocket. */
+/** The message of cognee's WebSocket, which has no `payload_error`. */
 export interface WireFrame {
   /** The run's UUID. */
   pipeline_run_id: string;
@@ -36,6 +36,8 @@ export interface WireFrame {
   status: WireEventStatus;
   /** What was published with it; of a `PipelineRunErrored` what went wrong. */
   payload: unknown;
+  /** Why the payload is null although there was one: it is not JSON. */
+  payload_error?: string;
 }
 
 /** A row of the audit trail as JSON, in the names of its table. */
@@ -110,12 +112,14 @@ export function frameJson(event: RunEvent): string {
 
 /** Without a log a payload is what the work published, and need not be JSON. */
 function withPayload(wire: WireEvent | WireFrame): string {
+  let payload_error: string;
   try {
-    return JSON.stringify(wire);
+    if (JSON.stringify(wire.payload) !== undefined) return JSON.stringify(wire);
+    payload_error = `Cannot send payload: it is a ${typeof wire.payload}`;
   } catch (error) {
-    const payload_error = errorMessage(error);
-    return JSON.stringify({ ...wire, payload: null, payload_error });
+    payload_error = errorMessage(error);
   }
+  return JSON.stringify({ ...wire, payload: null, payload_error });
 }
 
 /**
@@ -142,7 +146,13 @@ export function toEvent<P>(json: string): RunEvent<P> {
       `Cannot decode event: it is no event of a run: ${json.slice(0, 200)}`,
     );
   }
-  const event = { runId: pipeline_run_id, seq, at: date, payload, kind };
+  const event = {
+    runId: pipeline_run_id,
+    seq,
+    at: date,
+    payload: payload ?? null,
+    kind,
+  };
   if (kind === "Errored") Object.assign(event, { message: message ?? "" });
   if (kind === "Lagged") Object.assign(event, { missed: missed ?? 0 });
   return event as RunEvent<P>;

@@ -2,7 +2,7 @@ import type { RunEvent } from "../event.ts";
 import { closedError } from "./closed_error.ts";
 
 /** For how many runs and positions one query asks at most. */
-const MAX_WAITING = 500;
+const MAX_WAITING = 100;
 
 /** Somebody who has read a run up to an event and waits for more. */
 export interface WaitingReader {

@@ -22,7 +22,7 @@ import type { Step } from "./write.ts";
 /** How many events of a run one query gives. */
 const EVENTS_AT_ONCE = 200;
 /** How long their payloads may be in all, but for the last one's. */
-const BYTES_AT_ONCE = 256 * 1024;
+const BYTES_AT_ONCE = 64 * 1024;
 /** How many runs one statement ends. */
 const REAPED_AT_ONCE = 500;
 /** How many events one statement deletes. */
@@ -122,8 +122,15 @@ export class PostgresRunLog implements RunLog {
   }
 
   async status(runId: string): Promise<RunStatus | undefined> {
-    const [answer] = await this.#options.read(sql.STATUS, [runId]);
-    return toStatus(runId, answer as StatusAnswer);
+    const read = async () => {
+      const [answer] = await this.#options.read(sql.STATUS, [runId]);
+      return answer as StatusAnswer;
+    };
+    const answer = await read();
+    if (answer.lease !== "expired") return toStatus(runId, answer);
+    // Who is told that it has ended can read its ending, too.
+    await this.#reap("lease_expired", runId);
+    return toStatus(runId, await read());
   }
 
   async sweep(

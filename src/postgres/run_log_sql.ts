@@ -70,9 +70,11 @@ export const WRITE_STEPS = `
 }
   ), logged as (
     insert into pipeline_run_events (
-      pipeline_run_id, seq, kind, at, payload, message
+      pipeline_run_id, seq, kind, at, payload, payload_length, message
     )
-    select e.pipeline_run_id, e.seq, e.kind, e.at, e.payload::json, e.message
+    select
+      e.pipeline_run_id, e.seq, e.kind, e.at, e.payload::json,
+      coalesce(octet_length(e.payload), 0), e.message
     from unnest(
       $16::text::uuid[], $17::text::bigint[], $18::text::text[],
       $19::text::timestamptz[], $20::text::text[], $21::text::text[]
@@ -242,7 +244,7 @@ export const READ_EVENTS = `
     from (
       select
         e.*,
-        sum(octet_length(e.payload::text)) over (
+        sum(e.payload_length) over (
           order by e.seq rows between unbounded preceding and 1 preceding
         ) as before
       from (
@@ -370,28 +372,32 @@ export const NOTIFY = `
 
 /**
  * The number before the first event of a run's newest attempt; null where it has
- * none. A live one begins behind the last ending: it is claimed before its
- * Started event is written.
+ * none. A live one is claimed before its Started event is written: until then it
+ * begins behind all there is.
  */
 function beginning(runId: string): string {
-  return `coalesce(
-    (
+  return `(
+    select coalesce(
+      max(e.seq) filter (where e.kind = 'Started' and e.seq > ended.seq) - 1,
+      (
+        select l.last_seq
+        from pipeline_run_leases l
+        where l.pipeline_run_id = ${runId} and l.ended_at is null
+      ),
+      max(e.seq) filter (where e.kind = 'Started') - 1
+    )
+    from pipeline_run_events e
+    cross join lateral (
       select coalesce(
         (
           select max(e.seq)
           from pipeline_run_events e
-          where e.pipeline_run_id = l.pipeline_run_id
+          where e.pipeline_run_id = ${runId}
             and e.kind in ('Completed', 'Errored')
         ),
         0
-      )
-      from pipeline_run_leases l
-      where l.pipeline_run_id = ${runId} and l.ended_at is null
-    ),
-    (
-      select max(e.seq) - 1
-      from pipeline_run_events e
-      where e.pipeline_run_id = ${runId} and e.kind = 'Started'
-    )
+      ) as seq
+    ) ended
+    where e.pipeline_run_id = ${runId}
   )`;
 }

@@ -51,6 +51,7 @@ begin
     kind text not null,
     at timestamptz not null,
     payload json,
+    payload_length integer not null default 0,
     message text,
     logged_at timestamptz not null default now(),
     primary key (pipeline_run_id, seq)
@@ -120,6 +121,7 @@ export const COLUMNS: Readonly<Record<string, readonly string[]>> = {
     "kind",
     "at",
     "payload",
+    "payload_length",
     "message",
     "logged_at",
   ],
