@@ -3,6 +3,7 @@ import { retry } from "@std/async/retry";
 import { Deadlines } from "./deadlines.ts";
 import { LeaseLostError, RepositoryError } from "./errors.ts";
 import type {
+  LogPipelineRunOptions,
   PipelineRunRepository,
   PipelineRunTransition,
 } from "./repository.ts";
@@ -11,6 +12,8 @@ import type { RegistryWarning } from "./warning.ts";
 /** One row on its way to the repository. */
 interface Row {
   readonly transition: PipelineRunTransition;
+  /** Writes it, where that is not the repository's to do. */
+  readonly write: (() => Promise<void>) | undefined;
   /** Its place among the rows of its run. */
   readonly index: number;
   /** Told whether the row is written, once that will not change any more. */
@@ -30,15 +33,6 @@ export class RunTrail {
   newestSent = -1;
   /** Called when no row is on its way any more. */
   onIdle: (() => void) | undefined;
-  /** Writes a row of this run, where that is not the repository's to do. */
-  readonly write:
-    | ((transition: PipelineRunTransition) => Promise<void>)
-    | undefined;
-
-  constructor(write?: (transition: PipelineRunTransition) => Promise<void>) {
-    this.write = write;
-  }
-
   /** Whether no row is on its way. */
   get idle(): boolean {
     return this.rows.length === 0;
@@ -50,8 +44,6 @@ export interface AuditTrailOptions {
   repository: PipelineRunRepository;
   /** For how long an ending is waited for, in milliseconds. */
   endingTimeout: number;
-  /** A monotonic clock, in milliseconds. */
-  clock: () => number;
   warn: (warning: RegistryWarning) => void;
 }
 
@@ -78,7 +70,7 @@ export class AuditTrail {
 
   constructor(options: AuditTrailOptions) {
     this.#repository = options.repository;
-    this.#endings = new Deadlines(options.endingTimeout, options.clock);
+    this.#endings = new Deadlines(options.endingTimeout);
     this.#warn = options.warn;
   }
 
@@ -86,10 +78,12 @@ export class AuditTrail {
   send(
     trail: RunTrail,
     transition: PipelineRunTransition,
+    write?: () => Promise<void>,
     onSettled?: (written: boolean) => void,
   ): void {
     const row = {
       transition,
+      write,
       index: trail.length++,
       onSettled,
       refused: false,
@@ -109,6 +103,7 @@ export class AuditTrail {
   sendEnding(
     trail: RunTrail,
     transition: PipelineRunTransition,
+    write?: () => Promise<void>,
   ): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const forget = this.#endings.add(() => {
@@ -117,7 +112,7 @@ export class AuditTrail {
       this.#warn({ kind: "ending", runId, message });
       resolve(false);
     });
-    this.send(trail, transition, (written) => {
+    this.send(trail, transition, write, (written) => {
       forget();
       resolve(written);
     });
@@ -152,16 +147,23 @@ export class AuditTrail {
   #log(trail: RunTrail, row: Row): void {
     row.refused = false;
     trail.newestSent = row.index;
-    row.answered = this.#write(trail, row).then(
+    row.answered = this.#write(row).then(
       () => this.#settle(trail, row, true),
       (error) => this.#onRefusal(trail, row, error),
     );
   }
 
-  // An async function, so that a repository that throws has rejected.
-  async #write(trail: RunTrail, { transition }: Row): Promise<void> {
-    if (trail.write !== undefined) return await trail.write(transition);
-    await this.#repository.logPipelineRun(transition, { timeout: Infinity });
+  /** A repository that throws has rejected. */
+  #write({ transition, write }: Row): Promise<unknown> {
+    try {
+      return write === undefined
+        ? Promise.resolve(
+          this.#repository.logPipelineRun(transition, UNTIL_WRITTEN),
+        )
+        : write();
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #onRefusal(trail: RunTrail, row: Row, error: unknown): void {
@@ -223,6 +225,7 @@ export class AuditTrail {
 }
 
 const ANSWERED: Promise<void> = Promise.resolve();
+const UNTIL_WRITTEN: LogPipelineRunOptions = { timeout: Infinity };
 
 /**
  * Whether asking again cannot help. Of what is no `RepositoryError` nothing is

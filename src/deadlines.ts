@@ -6,8 +6,7 @@ const COARSENESS = 0.02;
 /** Deadlines that one timer serves. */
 interface Group {
   readonly callbacks: Set<() => void>;
-  readonly startedAt: number;
-  readonly timer: ReturnType<typeof setTimeout>;
+  readonly timers: ReturnType<typeof setTimeout>[];
 }
 
 /**
@@ -18,18 +17,13 @@ interface Group {
  */
 export class Deadlines {
   readonly #timeout: number;
-  readonly #clock: () => number;
   readonly #groups = new Set<Group>();
   #newest: Group | undefined;
   #closed = false;
 
-  /**
-   * @param timeout How long each deadline is, in milliseconds.
-   * @param clock A monotonic clock, in milliseconds.
-   */
-  constructor(timeout: number, clock: () => number) {
+  /** @param timeout How long each deadline is, in milliseconds. */
+  constructor(timeout: number) {
     this.#timeout = timeout;
-    this.#clock = clock;
   }
 
   /**
@@ -42,13 +36,7 @@ export class Deadlines {
       callback();
       return () => {};
     }
-    const now = this.#clock();
-    let group = this.#newest;
-    if (
-      group === undefined ||
-      now - group.startedAt > this.#timeout * COARSENESS
-    ) group = this.#newest = this.#start(now);
-    const { callbacks } = group;
+    const { callbacks } = this.#newest ??= this.#start();
     callbacks.add(callback);
     return () => callbacks.delete(callback);
   }
@@ -59,18 +47,28 @@ export class Deadlines {
     for (const group of this.#groups) this.#expire(group);
   }
 
-  #start(now: number): Group {
-    const timer = setTimeout(() => this.#expire(group), this.#timeout);
-    unref(timer);
-    const group: Group = { callbacks: new Set(), startedAt: now, timer };
+  #start(): Group {
+    const group: Group = {
+      callbacks: new Set(),
+      timers: [
+        setTimeout(() => this.#expire(group), this.#timeout),
+        setTimeout(() => this.#complete(group), this.#timeout * COARSENESS),
+      ],
+    };
+    group.timers.forEach(unref);
     this.#groups.add(group);
     return group;
   }
 
-  #expire(group: Group): void {
-    clearTimeout(group.timer);
-    this.#groups.delete(group);
+  /** Lets no more deadlines into a group: they would be met too early. */
+  #complete(group: Group): void {
     if (this.#newest === group) this.#newest = undefined;
+  }
+
+  #expire(group: Group): void {
+    group.timers.forEach(clearTimeout);
+    this.#groups.delete(group);
+    this.#complete(group);
     for (const callback of group.callbacks) callback();
   }
 }

@@ -9,3 +9,8 @@ export type RunPhase =
     /** What went wrong: the work's error, `"aborted"`, `"aborted: …"` or a time-out. */
     message: string;
   };
+
+/** Whether a phase is for good. */
+export function hasEnded({ name }: RunPhase): boolean {
+  return name === "Completed" || name === "Errored";
+}

@@ -17,7 +17,7 @@ import {
   resolveOptions,
   type SubscribeOptions,
 } from "./options.ts";
-import type { RunPhase } from "./phase.ts";
+import { hasEnded, type RunPhase } from "./phase.ts";
 import { phaseOfStatus, type PipelineRunRepository } from "./repository.ts";
 import { startSweeping, stopSweeping } from "./retention.ts";
 import {
@@ -107,7 +107,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
    */
   constructor(options: PipelineRunRegistryOptions = {}) {
     const resolved = resolveOptions(options);
-    const { warn, clock, endingTimeout } = resolved;
+    const { warn, endingTimeout } = resolved;
     const repository: PipelineRunRepository = options.repository ??
       new MemoryPipelineRunRepository();
     this.#options = resolved;
@@ -115,13 +115,12 @@ export class PipelineRunRegistry implements AsyncDisposable {
     this.#auditTrail = new AuditTrail({
       repository,
       endingTimeout,
-      clock,
       warn,
     });
     this.#runs = new RunTable(
       resolved.maxInMemoryRuns,
       resolved.finishedRetention,
-      clock,
+      resolved.clock,
     );
     this.#awaited = new AwaitedRuns(
       resolved.channelCapacity,
@@ -361,19 +360,22 @@ export class PipelineRunRegistry implements AsyncDisposable {
     return await asRepositoryError(
       `Cannot get status of run ${id}`,
       async () => {
-        // In this order, so that an ending comes with its row.
-        const shared = await this.#repository.runLog?.status(id);
-        const row = await this.#repository.getPipelineRun(id);
+        const [shared, row] = await Promise.all([
+          this.#repository.runLog?.status(id),
+          this.#repository.getPipelineRun(id),
+        ]);
         if (shared !== undefined && (run === undefined || run.recorded)) {
           return { ...shared, row };
         }
         if (run !== undefined) {
-          const { firstSeq, lastSeq } = run.broadcast;
-          return { runId: id, phase: run.phase, row, firstSeq, lastSeq };
+          const { phase, broadcast: { firstSeq, lastSeq } } = run;
+          const ended = hasEnded(phase);
+          return { runId: id, phase, ended, row, firstSeq, lastSeq };
         }
         if (row === undefined) return undefined;
         const phase = phaseOfStatus(row.status, row.runInfo?.error);
-        return { runId: id, phase, row, firstSeq: 1, lastSeq: 0 };
+        const ended = hasEnded(phase);
+        return { runId: id, phase, ended, row, firstSeq: 1, lastSeq: 0 };
       },
       id,
     );

@@ -21,13 +21,6 @@ export class Ring<T> {
   #closed = false;
   #parked: Waiter[] = [];
   #handingOff = false;
-  readonly #handOff = () => {
-    this.#handingOff = false;
-    const parked = this.#parked;
-    this.#parked = [];
-    for (const waiter of parked) waiter.parkedAt = -1;
-    for (const waiter of parked) waiter.wake();
-  };
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -86,6 +79,14 @@ export class Ring<T> {
   #wakeAll(): void {
     if (this.#handingOff || this.#parked.length === 0) return;
     this.#handingOff = true;
-    queueMicrotask(this.#handOff);
+    queueMicrotask(() => this.#handOff());
+  }
+
+  #handOff(): void {
+    this.#handingOff = false;
+    const parked = this.#parked;
+    this.#parked = [];
+    for (const waiter of parked) waiter.parkedAt = -1;
+    for (const waiter of parked) waiter.wake();
   }
 }

@@ -79,10 +79,15 @@ export interface RunStatus {
   /** The run's UUID. */
   runId: string;
   /**
-   * Its phase. A run whose lease ran out has just been ended, as `Errored` with the
-   * message `"lease_expired"`.
+   * Its phase. A run whose lease ran out is `Errored` with the message
+   * `"lease_expired"`, before any sweep came by.
    */
   phase: RunPhase;
+  /**
+   * Whether its last event is there to read: not yet where its lease ran out and
+   * no sweep came by.
+   */
+  ended: boolean;
   /** Its newest row, once it has one. */
   row?: PipelineRunRow;
   /**

@@ -31,9 +31,7 @@ export class RunRecord {
   readonly #spec: CheckedRunSpec;
   readonly #auditTrail: AuditTrail;
   readonly #lease: RunLease | undefined;
-  readonly #trail: RunTrail;
-  /** What goes with a row, by the row's id. */
-  readonly #steps = new Map<string, LogStep>();
+  readonly #trail: RunTrail = new RunTrail();
   #lost = false;
 
   constructor(
@@ -44,24 +42,28 @@ export class RunRecord {
     this.#spec = spec;
     this.#auditTrail = auditTrail;
     this.#lease = lease;
-    this.#trail = new RunTrail(
-      lease && ((transition) => this.#write(lease, transition)),
-    );
   }
 
   /** Records that the run is about to begin. */
   initiated(): void {
-    this.#send(
-      this.#row("DATASET_PROCESSING_INITIATED", runInfoForInitiated()),
-      {},
+    const row = this.#row(
+      "DATASET_PROCESSING_INITIATED",
+      runInfoForInitiated(),
     );
+    const write = this.#writer({ transition: row });
+    this.#auditTrail.send(this.#trail, row, write);
   }
 
   /** Records that the run has begun. */
   started(event: RunEvent): void {
     const runInfo = runInfoForRunning(this.#spec.dataIds);
-    const row = this.#row("DATASET_PROCESSING_STARTED", runInfo);
-    this.#send({ ...row, id: this.startedRowId }, { event });
+    const row = this.#row(
+      "DATASET_PROCESSING_STARTED",
+      runInfo,
+      this.startedRowId,
+    );
+    const write = this.#writer({ transition: row, event });
+    this.#auditTrail.send(this.#trail, row, write);
   }
 
   /**
@@ -101,12 +103,12 @@ export class RunRecord {
         "DATASET_PROCESSING_ERRORED",
         runInfoForErrored(dataIds, error),
       );
-    this.#steps.set(row.id, {
+    const write = this.#writer({
       transition: writesRow ? row : undefined,
       event,
       ends: true,
     });
-    const written = await this.#auditTrail.sendEnding(this.#trail, row);
+    const written = await this.#auditTrail.sendEnding(this.#trail, row, write);
     if (!this.#lost) {
       return { durable: written && writesRow, instead: undefined };
     }
@@ -125,33 +127,27 @@ export class RunRecord {
     else this.#trail.onIdle = callback;
   }
 
-  #send(row: PipelineRunTransition & { id: string }, step: LogStep): void {
-    if (this.#lease !== undefined) {
-      this.#steps.set(row.id, { ...step, transition: row });
-    }
-    this.#auditTrail.send(this.#trail, row);
-  }
-
-  async #write(
-    lease: RunLease,
-    { id }: PipelineRunTransition,
-  ): Promise<void> {
-    try {
-      await lease.write(this.#steps.get(id!)!);
-    } catch (error) {
-      if (error instanceof LeaseLostError) this.#lost = true;
-      throw error;
-    }
-    this.#steps.delete(id!);
+  /** Writes a step, where the run is shared. */
+  #writer(step: LogStep): (() => Promise<void>) | undefined {
+    const lease = this.#lease;
+    return lease && (async () => {
+      try {
+        await lease.write(step);
+      } catch (error) {
+        if (error instanceof LeaseLostError) this.#lost = true;
+        throw error;
+      }
+    });
   }
 
   #row(
     status: PipelineRunStatus,
     runInfo: RunInfo,
+    id: string = crypto.randomUUID(),
   ): PipelineRunTransition & { id: string } {
     const { runId, pipelineName, datasetId } = this.#spec;
     return {
-      id: crypto.randomUUID(),
+      id,
       status,
       pipelineRunId: runId,
       pipelineName,

@@ -80,7 +80,6 @@ function open() {
   const auditTrail = new AuditTrail({
     repository,
     endingTimeout: 5_000,
-    clock: () => Date.now(),
     warn: (warning) => warnings.push(warning),
   });
   return {

@@ -132,6 +132,7 @@ testEachWay(
     assertEquals(status, {
       runId,
       phase: { name: "Completed" },
+      ended: true,
       firstSeq: 1,
       lastSeq: 502,
     });

@@ -931,6 +931,7 @@ Deno.test("PipelineRunRegistry.status() tells of the runs that are held", async 
   assertEquals(status, {
     runId,
     phase: { name: "Completed" },
+    ended: true,
     firstSeq: 1,
     lastSeq: 2,
   });
@@ -949,6 +950,7 @@ Deno.test("PipelineRunRegistry.status() tells of a run that is no longer held by
   assertEquals(status, {
     runId,
     phase: { name: "Errored", message: "boom" },
+    ended: true,
     firstSeq: 1,
     lastSeq: 0,
   });

@@ -38,12 +38,11 @@ export function positionOf(request: Request): number | undefined {
  * run has not reached is from a former life of it: it begins anew then.
  */
 function startOf(
-  { phase, firstSeq, lastSeq }: RunStatus,
+  { ended, firstSeq, lastSeq }: RunStatus,
   after: number | undefined,
 ): { after: number | undefined; position: number } | undefined {
-  const hasEnded = phase.name === "Completed" || phase.name === "Errored";
   const position = after ?? firstSeq - 1;
-  if (hasEnded && position >= lastSeq) return undefined;
+  if (ended && position >= lastSeq) return undefined;
   return position > lastSeq
     ? { after: undefined, position: firstSeq - 1 }
     : { after, position };

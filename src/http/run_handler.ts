@@ -5,6 +5,7 @@ import {
   RunAlreadyActiveError,
   UnknownRunError,
 } from "../errors.ts";
+import { hasEnded } from "../phase.ts";
 import type { PipelineRunRegistry } from "../registry.ts";
 import type { PipelineRunRow } from "../repository.ts";
 import type { RunStatus } from "../run_log.ts";
@@ -144,7 +145,7 @@ class RunHandler {
     await this.#authorize(request, action);
     const { runId } = action;
     const { phase } = await this.#known(runId);
-    if (phase.name === "Completed" || phase.name === "Errored") {
+    if (hasEnded(phase)) {
       throw new ProblemError(409, `The run has ended: ${phase.name}`, {
         runId,
       });

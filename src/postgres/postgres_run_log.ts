@@ -1,7 +1,7 @@
 import { LeaseLostError, RunAlreadyActiveError } from "../errors.ts";
 import type { RunEvent } from "../event.ts";
 import type { SubscribeOptions } from "../options.ts";
-import type { RunPhase } from "../phase.ts";
+import { hasEnded, type RunPhase } from "../phase.ts";
 import { phaseOfStatus, type PipelineRunStatus } from "../repository.ts";
 import type {
   LocalEvents,
@@ -122,15 +122,8 @@ export class PostgresRunLog implements RunLog {
   }
 
   async status(runId: string): Promise<RunStatus | undefined> {
-    const read = async () => {
-      const [answer] = await this.#options.read(sql.STATUS, [runId]);
-      return answer as StatusAnswer;
-    };
-    const answer = await read();
-    if (answer.lease !== "expired") return toStatus(runId, answer);
-    // Who is told that it has ended can read its ending, too.
-    await this.#reap("lease_expired", runId);
-    return toStatus(runId, await read());
+    const [answer] = await this.#options.read(sql.STATUS, [runId]);
+    return toStatus(runId, answer as StatusAnswer);
   }
 
   async sweep(
@@ -342,9 +335,11 @@ function toStatus(
 ): RunStatus | undefined {
   if (status === null && event === null && lease === null) return undefined;
   const lastSeq = event?.[0] ?? 0;
+  const phase = phaseOf(status, error, event, lease);
   return {
     runId,
-    phase: phaseOf(status, error, event, lease),
+    phase,
+    ended: hasEnded(phase) && lease !== "expired",
     firstSeq: (beginning ?? lastSeq) + 1,
     lastSeq,
   };
