@@ -17,10 +17,13 @@ interface Entry<T> {
 export interface GroupCommitOptions<T> {
   /**
    * Writes a group in one statement, and tells what was not written on its own
-   * account, with the reason. It may be called again with the same items when it
-   * failed, or seemed to.
+   * account, with the reason. When it failed, or seemed to, it is called again with
+   * the same items, or some of them; `again` says so.
    */
-  write: (items: readonly T[]) => Promise<ReadonlyMap<T, Error>>;
+  write: (
+    items: readonly T[],
+    again: boolean,
+  ) => Promise<ReadonlyMap<T, Error>>;
   /** How many items one group has at most. */
   maxItems: number;
   /** How many bytes one group has at most, unless one item alone has more. */
@@ -153,8 +156,14 @@ export class GroupCommit<T> {
   async #writeGroup(group: readonly Entry<T>[]): Promise<void> {
     this.#writing++;
     for (const { key } of group) this.#busy.add(key);
+    let again = false;
+    const write = async () => {
+      const isRepeated = again;
+      again = true;
+      await this.#write(group, isRepeated);
+    };
     try {
-      await retry(() => this.#write(group), {
+      await retry(write, {
         minTimeout: 50,
         maxTimeout: 1_000,
         maxAttempts: Number.MAX_SAFE_INTEGER,
@@ -198,12 +207,15 @@ export class GroupCommit<T> {
   }
 
   /** Writes what is left of a group; throws only what may pass. */
-  async #write(group: readonly Entry<T>[]): Promise<void> {
+  async #write(group: readonly Entry<T>[], again: boolean): Promise<void> {
     const entries = group.filter((entry) => !entry.settled);
     if (entries.length === 0) return;
     let refused: ReadonlyMap<T, Error>;
     try {
-      refused = await this.#options.write(entries.map((entry) => entry.item));
+      refused = await this.#options.write(
+        entries.map((entry) => entry.item),
+        again,
+      );
     } catch (error) {
       if (error instanceof RepositoryError && error.transient) {
         if (!this.#inTrouble) this.#options.onTrouble(error);
@@ -214,8 +226,8 @@ export class GroupCommit<T> {
         return this.#settle(entries[0], () => entries[0].reject(error));
       }
       const half = entries.length >> 1;
-      await this.#write(entries.slice(0, half));
-      await this.#write(entries.slice(half));
+      await this.#write(entries.slice(0, half), again);
+      await this.#write(entries.slice(half), again);
       return;
     }
     this.#inTrouble = false;

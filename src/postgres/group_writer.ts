@@ -5,8 +5,8 @@ import type { Lease } from "./lease.ts";
 import type { PostgresRunLog } from "./postgres_run_log.ts";
 import { rowParameters, type RowValues } from "./row_values.ts";
 import { MAX_NOTIFIED, WRITE_STEPS } from "./run_log_sql.ts";
-import { WRITE_ROWS, WRITE_ROWS_AND_FIELDS } from "./sql.ts";
-import { execute } from "./statement.ts";
+import { type EitherTry, WRITE_ROWS, WRITE_ROWS_AND_FIELDS } from "./sql.ts";
+import { execute, isDuplicate } from "./statement.ts";
 import type { Step, Write } from "./write.ts";
 
 /** Options of {@linkcode GroupWriter}. */
@@ -38,24 +38,34 @@ export class GroupWriter {
   /**
    * Writes a group, and tells what is refused. A step whose row the table refuses
    * is written without it: the run goes on, and others must hear of it.
+   *
+   * @param again Whether it may have been written already.
    */
-  async write(writes: readonly Write[]): Promise<Map<Write, Error>> {
+  async write(
+    writes: readonly Write[],
+    again: boolean,
+  ): Promise<Map<Write, Error>> {
     const [step] = writes;
     try {
-      return await this.#writeGroup(writes);
+      return await this.#writeGroup(writes, again);
     } catch (error) {
+      // Somebody gave a row twice, or took up what an earlier group has written.
+      if (!again && isDuplicate(error)) return await this.write(writes, true);
       if (
         !(error instanceof RepositoryError) || error.transient ||
         writes.length > 1 || step.kind !== "step" || step.row === undefined
       ) throw error;
       const bare = { ...step, row: undefined };
-      const refused = await this.#writeGroup([bare]);
+      const refused = await this.#writeGroup([bare], again);
       return new Map([[step, refused.get(bare) ?? error]]);
     }
   }
 
   /** Writes a group, and tells the steps whose leases are lost. */
-  async #writeGroup(writes: readonly Write[]): Promise<Map<Write, Error>> {
+  async #writeGroup(
+    writes: readonly Write[],
+    again: boolean,
+  ): Promise<Map<Write, Error>> {
     const rows: RowValues[] = [];
     const fields = new Map<string, string>();
     const steps: Step[] = [];
@@ -68,12 +78,12 @@ export class GroupWriter {
     }
     const { log } = this.#options;
     if (log !== undefined && steps.length > 0) {
-      return await this.#writeSteps(log, steps, rows, fields);
+      return await this.#writeSteps(log, steps, rows, fields, again);
     }
     const token = crypto.randomUUID();
     const [answer] = fields.size === 0
-      ? await this.#execute(WRITE_ROWS, [...rowParameters(rows), token])
-      : await this.#execute(WRITE_ROWS_AND_FIELDS, [
+      ? await this.#execute(WRITE_ROWS, again, [...rowParameters(rows), token])
+      : await this.#execute(WRITE_ROWS_AND_FIELDS, again, [
         ...rowParameters(rows),
         jsonArray(fields.values()),
         token,
@@ -87,6 +97,7 @@ export class GroupWriter {
     steps: readonly Step[],
     rows: readonly RowValues[],
     fields: ReadonlyMap<string, string>,
+    again: boolean,
   ): Promise<Map<Write, Error>> {
     const changes = leaseChanges(steps);
     const ids = Array.from(changes.keys(), (lease) => lease.runId);
@@ -95,14 +106,14 @@ export class GroupWriter {
       if (begins) begun.add(runId);
     }
     const token = crypto.randomUUID();
-    const [answer] = await this.#execute(WRITE_STEPS, [
+    const [answer] = await this.#execute(WRITE_STEPS, again, [
       ...rowParameters(rows, ({ runId }) => begun.has(runId)),
       jsonArray(fields.values()),
       ...leaseParameters(changes),
       ...eventParameters(steps),
       log.owner,
       String(this.#options.lease),
-      ids.length > MAX_NOTIFIED ? "*" : ids.join(","),
+      notification(changes),
       token,
     ]);
     const { token: answered, lost } = (answer ?? {}) as {
@@ -125,10 +136,12 @@ export class GroupWriter {
   }
 
   async #execute(
-    query: string,
+    statement: EitherTry,
+    again: boolean,
     parameters: (string | null)[],
   ): Promise<unknown[]> {
     const { client, statementTimeout } = this.#options;
+    const query = again ? statement.again : statement.first;
     return await execute(client, query, parameters, statementTimeout);
   }
 }
@@ -176,6 +189,21 @@ function eventParameters(steps: readonly Step[]): string[] {
       ),
     ),
   ];
+}
+
+/**
+ * What to notify of; null is nothing. Nobody can wait for a run that begins and
+ * ends in one statement, unless its id got about before that: then a poll finds it.
+ */
+function notification(
+  changes: ReadonlyMap<Lease, LeaseChange>,
+): string | null {
+  const ids: string[] = [];
+  for (const [{ runId }, { begins, ending }] of changes) {
+    if (!begins || ending === undefined) ids.push(runId);
+  }
+  if (ids.length > MAX_NOTIFIED) return "*";
+  return ids.length === 0 ? null : ids.join(",");
 }
 
 function jsonArray(items: Iterable<string>): string {

@@ -229,7 +229,7 @@ export class PostgresPipelineRunRepository
       statementTimeout,
     });
     this.#writes = new GroupCommit({
-      write: (writes) => writer.write(writes),
+      write: (writes, again) => writer.write(writes, again),
       maxItems: 1_000,
       maxBytes: 4 * 1024 * 1024,
       maxQueuedBytes,

@@ -1,4 +1,4 @@
-import { insertErrored, insertRows, UPSERT_FIELDS } from "./sql.ts";
+import { eitherTry, insertErrored, insertRows, UPSERT_FIELDS } from "./sql.ts";
 
 /** The channel of all notifications. */
 export const CHANNEL = "pipeline_run_registry";
@@ -22,7 +22,7 @@ export const MAX_NOTIFIED = 200;
  * A run that begins and ends in one statement has no lease: nobody else can have
  * heard of it.
  */
-export const WRITE_STEPS = `
+export const WRITE_STEPS = eitherTry((again) => `
   with run as (
     select *
     from unnest(
@@ -64,9 +64,12 @@ export const WRITE_STEPS = `
     select run.id from run where run.begins and run.ending is not null
   ), written as (
     ${
-  insertRows(`
+  insertRows(
+    `
     where r.pipeline_run_id in (select pipeline_run_id from allowed)
-      or r.pipeline_run_id not in (select id from run)`)
+      or r.pipeline_run_id not in (select id from run)`,
+    again,
+  )
 }
   ), logged as (
     insert into pipeline_run_events (
@@ -80,7 +83,7 @@ export const WRITE_STEPS = `
       $19::text::timestamptz[], $20::text::text[], $21::text::text[]
     ) e (pipeline_run_id, seq, kind, at, payload, message)
     join allowed on allowed.pipeline_run_id = e.pipeline_run_id
-    on conflict (pipeline_run_id, seq) do nothing
+    ${again ? "on conflict (pipeline_run_id, seq) do nothing" : ""}
   ), upserted as (${UPSERT_FIELDS})
   select json_build_object(
     'token', $25::text,
@@ -93,7 +96,7 @@ export const WRITE_STEPS = `
       when $24::text is not null
         then pg_notify('${CHANNEL}', $24::text) is null
     end
-  )::text`;
+  )::text`);
 
 /**
  * Claims `$1` for the owner `$2` under the claim `$3`; `$4` is how long a lease

@@ -67,3 +67,9 @@ function isTransient(code: unknown): boolean {
   return typeof code !== "string" || !/^(?=.*[0-9])[0-9A-Z]{5}$/.test(code) ||
     TRANSIENT.some((prefix) => code.startsWith(prefix));
 }
+
+/** Whether a statement failed since what it writes is there already. */
+export function isDuplicate(error: unknown): boolean {
+  const { code } = (error as { cause?: { code?: unknown } }).cause ?? {};
+  return code === "23505"; // unique_violation
+}
