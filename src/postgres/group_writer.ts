@@ -4,7 +4,7 @@ import type { PostgresClient } from "./client.ts";
 import type { Lease } from "./lease.ts";
 import type { PostgresRunLog } from "./postgres_run_log.ts";
 import { rowParameters, type RowValues } from "./row_values.ts";
-import { MAX_NOTIFIED, WRITE_STEPS } from "./run_log_sql.ts";
+import { MAX_NOTIFIED, WRITE_STEPS, WRITE_WHOLE_RUNS } from "./run_log_sql.ts";
 import { type EitherTry, WRITE_ROWS, WRITE_ROWS_AND_FIELDS } from "./sql.ts";
 import { execute, isDuplicate } from "./statement.ts";
 import type { Step, Write } from "./write.ts";
@@ -101,21 +101,28 @@ export class GroupWriter {
   ): Promise<Map<Write, Error>> {
     const changes = leaseChanges(steps);
     const ids = Array.from(changes.keys(), (lease) => lease.runId);
-    const begun = new Set<string>();
-    for (const [{ runId }, { begins }] of changes) {
-      if (begins) begun.add(runId);
-    }
+    const all = [...changes.values()];
+    const begun = new Set(ids.filter((_, index) => all[index].begins));
     const token = crypto.randomUUID();
-    const [answer] = await this.#execute(WRITE_STEPS, again, [
-      ...rowParameters(rows, ({ runId }) => begun.has(runId)),
-      jsonArray(fields.values()),
-      ...leaseParameters(changes),
-      ...eventParameters(steps),
-      log.owner,
-      String(this.#options.lease),
-      notification(changes),
-      token,
-    ]);
+    const rowsSent = rowParameters(rows, ({ runId }) => begun.has(runId));
+    const eventsSent = eventParameters(steps);
+    const others = ids.filter((_, index) => !isWhole(all[index]));
+    const [answer] = others.length === 0 && fields.size === 0
+      ? await this.#execute(WRITE_WHOLE_RUNS, again, [
+        ...rowsSent,
+        token,
+        ...eventsSent,
+      ])
+      : await this.#execute(WRITE_STEPS, again, [
+        ...rowsSent,
+        jsonArray(fields.values()),
+        ...eventsSent,
+        ...leaseParameters(changes),
+        log.owner,
+        String(this.#options.lease),
+        notification(others),
+        token,
+      ]);
     const { token: answered, lost } = (answer ?? {}) as {
       token?: string;
       lost?: string[];
@@ -192,18 +199,16 @@ function eventParameters(steps: readonly Step[]): string[] {
 }
 
 /**
- * What to notify of; null is nothing. Nobody can wait for a run that begins and
- * ends in one statement, unless its id got about before that: then a poll finds it.
+ * Whether a run begins and ends in one statement. Nobody is notified of it: nobody
+ * can wait for it, unless its id got about before that, and then a poll finds it.
  */
-function notification(
-  changes: ReadonlyMap<Lease, LeaseChange>,
-): string | null {
-  const ids: string[] = [];
-  for (const [{ runId }, { begins, ending }] of changes) {
-    if (!begins || ending === undefined) ids.push(runId);
-  }
-  if (ids.length > MAX_NOTIFIED) return "*";
-  return ids.length === 0 ? null : ids.join(",");
+function isWhole({ begins, ending }: LeaseChange): boolean {
+  return begins && ending !== undefined;
+}
+
+function notification(ids: readonly string[]): string | null {
+  if (ids.length === 0) return null;
+  return ids.length > MAX_NOTIFIED ? "*" : ids.join(",");
 }
 
 function jsonArray(items: Iterable<string>): string {

@@ -1,4 +1,10 @@
-import { eitherTry, insertErrored, insertRows, UPSERT_FIELDS } from "./sql.ts";
+import {
+  eitherTry,
+  insertErrored,
+  insertRows,
+  unnest,
+  UPSERT_FIELDS,
+} from "./sql.ts";
 
 /** The channel of all notifications. */
 export const CHANNEL = "pipeline_run_registry";
@@ -11,7 +17,7 @@ export const MAX_NOTIFIED = 200;
  * lease, and everything else that waits to be written.
  *
  * - `$1` to `$8` rows, `$9` payload fields
- * - `$10` to `$15` the runs of the steps, `$16` to `$21` events
+ * - `$10` to `$15` events, `$16` to `$21` the runs of the steps
  * - `$22` the owner, `$23` how long a lease is, in milliseconds
  * - `$24` what to notify of, or null; `$25` comes back
  *
@@ -20,15 +26,25 @@ export const MAX_NOTIFIED = 200;
  * repeated statement finds its own claim and its own ending, and so holds again.
  *
  * A run that begins and ends in one statement has no lease: nobody else can have
- * heard of it.
+ * heard of it. Where there are no others, {@linkcode WRITE_WHOLE_RUNS} does.
  */
 export const WRITE_STEPS = eitherTry((again) => `
   with run as (
-    select *
-    from unnest(
-      $10::text::uuid[], $11::text::uuid[], $12::text::integer[],
-      $13::text::bigint[], $14::text::uuid[], $15::text::boolean[]
-    ) run (id, claim, generation, last_seq, ending, begins)
+    select run.*
+    from ${
+  unnest(
+    16,
+    {
+      id: "uuid",
+      claim: "uuid",
+      generation: "integer",
+      last_seq: "bigint",
+      ending: "uuid",
+      begins: "boolean",
+    },
+    "run",
+  )
+}
   ), held as (
     update pipeline_run_leases l
     set
@@ -72,18 +88,12 @@ export const WRITE_STEPS = eitherTry((again) => `
   )
 }
   ), logged as (
-    insert into pipeline_run_events (
-      pipeline_run_id, seq, kind, at, payload, payload_length, message
-    )
-    select
-      e.pipeline_run_id, e.seq, e.kind, e.at, e.payload::json,
-      coalesce(octet_length(e.payload), 0), e.message
-    from unnest(
-      $16::text::uuid[], $17::text::bigint[], $18::text::text[],
-      $19::text::timestamptz[], $20::text::text[], $21::text::text[]
-    ) e (pipeline_run_id, seq, kind, at, payload, message)
-    join allowed on allowed.pipeline_run_id = e.pipeline_run_id
-    ${again ? "on conflict (pipeline_run_id, seq) do nothing" : ""}
+    ${
+  insertEvents(
+    "join allowed on allowed.pipeline_run_id = e.pipeline_run_id",
+    again,
+  )
+}
   ), upserted as (${UPSERT_FIELDS})
   select json_build_object(
     'token', $25::text,
@@ -97,6 +107,16 @@ export const WRITE_STEPS = eitherTry((again) => `
         then pg_notify('${CHANNEL}', $24::text) is null
     end
   )::text`);
+
+/**
+ * Writes runs that begin and end in this statement: `$1` to `$8` rows, `$10` to
+ * `$15` events; `$9` comes back.
+ */
+export const WRITE_WHOLE_RUNS = eitherTry((again) => `
+  with written as (${insertRows("", again)}
+  ), logged as (${insertEvents("", again)}
+  )
+  select json_build_object('token', $9::text)::text`);
 
 /**
  * Claims `$1` for the owner `$2` under the claim `$3`; `$4` is how long a lease
@@ -403,4 +423,31 @@ function beginning(runId: string): string {
     ) ended
     where e.pipeline_run_id = ${runId}
   )`;
+}
+
+/** Writes the events of `$10` to `$15`. */
+function insertEvents(condition: string, again: boolean): string {
+  return `
+    insert into pipeline_run_events (
+      pipeline_run_id, seq, kind, at, payload, payload_length, message
+    )
+    select
+      e.pipeline_run_id, e.seq, e.kind, e.at, e.payload::json,
+      coalesce(octet_length(e.payload), 0), e.message
+    from ${
+    unnest(
+      10,
+      {
+        pipeline_run_id: "uuid",
+        seq: "bigint",
+        kind: "text",
+        at: "timestamptz",
+        payload: "text",
+        message: "text",
+      },
+      "e",
+    )
+  }
+    ${condition}
+    ${again ? "on conflict (pipeline_run_id, seq) do nothing" : ""}`;
 }

@@ -10,6 +10,32 @@ const ROW = `
   r.pipeline_id as "pipelineId", r.dataset_id as "datasetId",
   r.run_info as "runInfo"`;
 
+/**
+ * Rows from parameters, each an array of one column's values; in what order they
+ * are tells their column `ordinality`.
+ *
+ * Postgres plans a prepared statement anew each time if it thinks that a plan for
+ * just these parameters is better. So it must not see how long they are.
+ *
+ * @param first The number of the first parameter.
+ * @param columns The columns, with their types.
+ * @param alias What to call it.
+ */
+export function unnest(
+  first: number,
+  columns: Readonly<Record<string, string>>,
+  alias: string,
+): string {
+  const names = Object.keys(columns);
+  const arrays = names.map((name, index) =>
+    `$${first + index}::text::${columns[name]}[] as ${name}`
+  );
+  return `(select ${arrays.join(", ")} offset 0) sent
+    cross join lateral unnest(
+      ${names.map((name) => `sent.${name}`).join(", ")}
+    ) with ordinality ${alias} (${names.join(", ")}, ordinality)`;
+}
+
 /** The statuses as the table has them: cognee makes the column an enum. */
 const TABLE_STATUSES = `(
     select array_agg(s.status order by s.ordinality)
@@ -49,13 +75,22 @@ export const insertRows = (condition: string, again: boolean): string => `
     ) + r.ordinality * interval '1 microsecond',
     (${TABLE_STATUSES})[r.status], r.pipeline_run_id, r.pipeline_name,
     r.pipeline_id, r.dataset_id, r.run_info::json
-  from unnest(
-    $1::text::uuid[], $2::text::integer[], $3::text::uuid[], $4::text::text[],
-    $5::text::uuid[], $6::text::uuid[], $7::text::text[], $8::text::boolean[]
-  ) with ordinality r (
-    id, status, pipeline_run_id, pipeline_name, pipeline_id, dataset_id,
-    run_info, is_first, ordinality
+  from ${
+  unnest(
+    1,
+    {
+      id: "uuid",
+      status: "integer",
+      pipeline_run_id: "uuid",
+      pipeline_name: "text",
+      pipeline_id: "uuid",
+      dataset_id: "uuid",
+      run_info: "text",
+      is_first: "boolean",
+    },
+    "r",
   )
+}
   ${condition}
   ${again ? "on conflict (id) do nothing" : ""}`;
 
