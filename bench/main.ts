@@ -15,10 +15,16 @@ import {
   type Result,
 } from "./contest.ts";
 import { serverVersion, startServer } from "./database.ts";
+import { contests as instances } from "./instances_bench.ts";
 import { contests as postgres } from "./postgres_bench.ts";
 import { contests as registry } from "./registry_bench.ts";
 
-const CONTESTS: readonly Contest[] = [...broadcast, ...registry, ...postgres];
+const CONTESTS: readonly Contest[] = [
+  ...broadcast,
+  ...registry,
+  ...postgres,
+  ...instances,
+];
 
 const ROUNDS = 7;
 const QUICK_ROUNDS = 3;
@@ -48,6 +54,7 @@ async function measureInChild(
       contest.name,
       contender,
     ],
+    env: { NO_COLOR: "1" },
     stdout: "piped",
     stderr: "piped",
   }).spawn();

@@ -1,0 +1,189 @@
+import postgres from "postgres";
+import {
+  type Contest,
+  type Figures,
+  type MeasureOptions,
+  quantile,
+} from "./contest.ts";
+import { openDatabase } from "./database.ts";
+import { now, openRegistry, OtherInstance, publishMany } from "./instance.ts";
+
+const WRITERS = 8;
+
+/** What a follower tells in the end. */
+interface Followed {
+  latencies: number[];
+  events: number;
+  /** When it had all of it. */
+  at: number;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function seen(latencies: readonly number[]): Figures {
+  return {
+    "seen p50": quantile(latencies, 0.5),
+    "seen p99": quantile(latencies, 0.99),
+  };
+}
+
+/** From publishing to another process's having it, an event at a time. */
+async function measureSeen({ quick }: MeasureOptions): Promise<Figures> {
+  await using database = await openDatabase();
+  await using opened = await openRegistry(database.url);
+  const runId = crypto.randomUUID();
+  await using other = new OtherInstance({
+    do: "follow",
+    url: database.url,
+    runIds: [runId],
+  });
+  await other.told();
+  await opened.registry.registerInline(
+    { pipelineName: "clock", runId },
+    async function* () {
+      for (let i = 0; i < (quick ? 200 : 1_000); i++) {
+        yield now();
+        await pause(2);
+      }
+    },
+  );
+  const { latencies } = await other.told<Followed>();
+  return seen(latencies);
+}
+
+/** Events a second, from the first publishing until a follower has the last one. */
+async function measureOneWriter(
+  { quick }: MeasureOptions,
+): Promise<Figures> {
+  await using database = await openDatabase();
+  await using opened = await openRegistry(database.url);
+  const runId = crypto.randomUUID();
+  await using other = new OtherInstance({
+    do: "follow",
+    url: database.url,
+    runIds: [runId],
+  });
+  await other.told();
+  const start = now();
+  const events = quick ? 50_000 : 200_000;
+  await opened.registry.registerInline(
+    { pipelineName: "write", runId },
+    () => publishMany(events),
+  );
+  const followed = await other.told<Followed>();
+  return { "one writer": followed.events / (followed.at - start) * 1_000 };
+}
+
+async function measureManyWriters(
+  { quick }: MeasureOptions,
+): Promise<Figures> {
+  await using database = await openDatabase();
+  await using _migrated = await openRegistry(database.url);
+  const { url } = database;
+  const runIds = Array.from({ length: WRITERS }, () => crypto.randomUUID());
+  await using follower = new OtherInstance({ do: "follow", url, runIds });
+  await follower.told();
+  const start = now();
+  const events = (quick ? 40_000 : 160_000) / WRITERS;
+  await using stack = new AsyncDisposableStack();
+  for (const runId of runIds) {
+    stack.use(new OtherInstance({ do: "write", url, runId, events }));
+  }
+  const followed = await follower.told<Followed>();
+  if (followed.events !== events * WRITERS) {
+    throw new Error(`${followed.events} of ${events * WRITERS} events came`);
+  }
+  return { "eight writers": followed.events / (followed.at - start) * 1_000 };
+}
+
+/** From abort() to the signal of work in another process. */
+async function measureAbort({ quick }: MeasureOptions): Promise<Figures> {
+  await using database = await openDatabase();
+  await using opened = await openRegistry(database.url);
+  const length = quick ? 40 : 200;
+  const runIds = Array.from({ length }, () => crypto.randomUUID());
+  await using other = new OtherInstance({
+    do: "hold",
+    url: database.url,
+    runIds,
+  });
+  await other.told();
+  const latencies: number[] = [];
+  for (const runId of runIds) {
+    const start = now();
+    await opened.registry.abort(runId);
+    latencies.push(await other.told<number>() - start);
+  }
+  return {
+    "abort p50": quantile(latencies, 0.5),
+    "abort p95": quantile(latencies, 0.95),
+  };
+}
+
+async function measureBare({ quick }: MeasureOptions): Promise<Figures> {
+  await using database = await openDatabase();
+  const sql = postgres(database.url, { max: 1, onnotice: () => {} });
+  await sql`create table bare_events (seq integer primary key, at float8)`;
+  const events = quick ? 200 : 1_000;
+  await using other = new OtherInstance({
+    do: "follow bare",
+    url: database.url,
+    events,
+  });
+  await other.told();
+  for (let seq = 1; seq <= events; seq++) {
+    await sql`
+      with written as (insert into bare_events values (${seq}, ${now()}))
+      select pg_notify('bare', '')`;
+    await pause(2);
+  }
+  const { latencies } = await other.told<Followed>();
+  await sql.end();
+  return seen(latencies);
+}
+
+/** What is measured between instances. */
+export const contests: readonly Contest[] = [{
+  name: "instances",
+  needsPostgres: true,
+  contenders: [
+    {
+      name: "ours",
+      includes:
+        "from publish() or abort() in one process, through the commit, to the event or the signal in another",
+      measure: async (options) => ({
+        ...await measureSeen(options),
+        ...await measureOneWriter(options),
+        ...await measureManyWriters(options),
+        ...await measureAbort(options),
+      }),
+    },
+    {
+      name: "commit, NOTIFY, read",
+      includes: "a row and a notification in one statement, and a query for it",
+      measure: measureBare,
+    },
+  ],
+  tables: [
+    {
+      title: "to be seen by another process, ms",
+      better: "less",
+      columns: {
+        "seen p50": "event, p50",
+        "seen p99": "event, p99",
+        "abort p50": "abort, p50",
+        "abort p95": "abort, p95",
+      },
+    },
+    {
+      title: "events/s to another process",
+      better: "more",
+      columns: {
+        "one writer": "one writer",
+        "eight writers": "eight writers, started with it",
+      },
+    },
+  ],
+}];
