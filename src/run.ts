@@ -1,4 +1,5 @@
 import type { AuditTrail } from "./audit_trail.ts";
+import { currentDate } from "./current_date.ts";
 import { errorMessage } from "./error_message.ts";
 import { RegistryShutdownError } from "./errors.ts";
 import type { RunEvent } from "./event.ts";
@@ -74,6 +75,16 @@ interface Ending {
   readonly reason?: unknown;
 }
 
+/** What a run needs until it has ended and is recorded. */
+interface LiveParts<P> {
+  readonly record: RunRecord;
+  readonly lease: RunLease | undefined;
+  readonly execution: WorkExecution<P>;
+  readonly throttle:
+    | Throttle<{ payload: P; json: string | undefined }>
+    | undefined;
+}
+
 const PENDING: RunPhase = Object.freeze({ name: "Pending" });
 const RUNNING: RunPhase = Object.freeze({ name: "Running" });
 const COMPLETED: RunPhase = Object.freeze({ name: "Completed" });
@@ -88,19 +99,21 @@ const COMPLETED: RunPhase = Object.freeze({ name: "Completed" });
  * Then, in this order: the row is written, the phase is set, the last event is
  * published and the broadcast closed. So who sees the last event can read the
  * row, and nothing follows that event.
+ *
+ * Finished runs are held by the thousand. Then all that it took to run is let go.
  */
 export class Run<P> {
+  /** The run's UUID in canonical spelling. */
+  readonly id: string;
   readonly broadcast: RunBroadcast<P>;
   readonly #spec: CheckedRunSpec;
   readonly #dependencies: RunDependencies;
-  readonly #startedAt: Date = new Date();
-  readonly #record: RunRecord;
-  readonly #lease: RunLease | undefined;
-  readonly #execution: WorkExecution<P> = new WorkExecution();
-  readonly #outcome: PromiseWithResolvers<RunOutcome> = Promise.withResolvers();
-  readonly #throttle:
-    | Throttle<{ payload: P; json: string | undefined }>
-    | undefined;
+  readonly #startedAt: Date = currentDate();
+  /** How the run ends. It never rejects. */
+  readonly outcome: Promise<RunOutcome>;
+  readonly #taskRunId: string;
+  #live: LiveParts<P> | undefined;
+  #resolveOutcome: ((outcome: RunOutcome) => void) | undefined;
   #phase: RunPhase = PENDING;
   #begun: Promise<void> | undefined;
   #initiated = false;
@@ -114,42 +127,38 @@ export class Run<P> {
     dependencies: RunDependencies,
   ) {
     this.#spec = spec;
+    this.id = spec.runId;
     this.broadcast = broadcast;
     this.#dependencies = dependencies;
     const { auditTrail, maxPayloadBytes, runLog, yieldThrottle } = dependencies;
-    this.#lease = runLog?.open({
+    const lease = runLog?.open({
       runId: spec.runId,
       given: spec.given,
       maxPayloadBytes,
       onAbortRequest: (reason) => this.abort(reason, reason),
       onLost: (error) => this.#fail(error),
     });
-    this.#record = new RunRecord(spec, auditTrail, this.#lease);
-    if (yieldThrottle > 0) {
-      this.#throttle = new Throttle(
+    const record = new RunRecord(spec, auditTrail, lease);
+    this.#taskRunId = record.startedRowId;
+    this.outcome = new Promise((resolve) => this.#resolveOutcome = resolve);
+    this.#live = {
+      record,
+      lease,
+      execution: new WorkExecution(),
+      throttle: yieldThrottle === 0 ? undefined : new Throttle(
         yieldThrottle,
         ({ payload, json }) => this.#yield(payload, json),
-      );
-    }
-  }
-
-  /** The run's UUID in canonical spelling. */
-  get id(): string {
-    return this.#spec.runId;
+      ),
+    };
   }
 
   get phase(): RunPhase {
     return this.#phase;
   }
 
-  /** How the run ends. It never rejects. */
-  get outcome(): Promise<RunOutcome> {
-    return this.#outcome.promise;
-  }
-
   /** Whether it is over and recorded: others know as much of it as this one. */
   get recorded(): boolean {
-    return this.#ended && this.#record.idle;
+    return this.#live === undefined;
   }
 
   get watcher(): ScopedRunWatcher {
@@ -180,7 +189,7 @@ export class Run<P> {
     const { runId, userId, datasetId, pipelineName } = this.#spec;
     return {
       runId,
-      taskRunId: this.#record.startedRowId,
+      taskRunId: this.#taskRunId,
       userId,
       datasetId,
       pipelineName,
@@ -206,10 +215,10 @@ export class Run<P> {
 
   /** Gives the run up while it is claimed: a shutdown cannot wait for that. */
   abandon(): void {
-    const isClaiming = this.#lease !== undefined && this.#phase === PENDING;
-    if (!isClaiming || this.#abandoned) return;
+    const lease = this.#live?.lease;
+    if (lease === undefined || this.#phase !== PENDING) return;
     this.#abandoned = true;
-    this.#lease?.abandon();
+    lease.abandon();
     this.#refuse(new RegistryShutdownError());
   }
 
@@ -219,7 +228,7 @@ export class Run<P> {
     const publish = () => {
       if (this.#ended) return;
       const event = this.broadcast.publish({ kind: "AlreadyCompleted" });
-      this.#record.append(event as RunEvent, undefined);
+      this.#live!.record.append(event as RunEvent, undefined);
     };
     if (this.#phase === PENDING) this.#begun!.then(publish, () => {});
     else publish();
@@ -227,17 +236,16 @@ export class Run<P> {
   }
 
   async #begin(): Promise<void> {
+    const { record, lease } = this.#live!;
     const { pipelineName } = this.#spec;
-    this.#record.pipelineId = await this.#dependencies.pipelineIdOf(
-      pipelineName,
-    );
-    if (this.#lease !== undefined) {
-      this.broadcast.continueAfter(await this.#lease.claim());
+    record.pipelineId = await this.#dependencies.pipelineIdOf(pipelineName);
+    if (lease !== undefined) {
+      this.broadcast.continueAfter(await lease.claim());
     }
-    if (this.#initiated) this.#record.initiated();
+    if (this.#initiated) record.initiated();
     this.#phase = RUNNING;
     const event = this.broadcast.publish({ kind: "Started" });
-    this.#record.started(event as RunEvent);
+    record.started(event as RunEvent);
   }
 
   async #execute(work: PipelineWork<P>): Promise<void> {
@@ -249,7 +257,8 @@ export class Run<P> {
     }
     if (this.#ended) return;
     try {
-      await this.#execution.execute(work, this.#context());
+      const { execution } = this.#live!;
+      await execution.execute(work, this.#context(execution));
       this.#end({ writesRow: true });
     } catch (error) {
       this.#fail(error);
@@ -261,12 +270,12 @@ export class Run<P> {
     this.#disarm?.();
     this.broadcast.close();
     const phase: RunPhase = { name: "Errored", message: errorMessage(error) };
-    this.#outcome.resolve({ runId: this.id, phase, durable: false });
+    this.#live = undefined;
+    this.#resolve({ runId: this.id, phase, durable: false });
     this.#dependencies.onRefused(this as Run<unknown>);
   }
 
-  #context(): RunContext<P> {
-    const execution = this.#execution;
+  #context(execution: WorkExecution<P>): RunContext<P> {
     const watcher = () => this.watcher;
     return {
       runId: this.id,
@@ -283,14 +292,15 @@ export class Run<P> {
 
   #publish(payload: P): void {
     if (this.#ended) return;
-    const json = this.#record.serialize(payload);
-    if (this.#throttle === undefined) this.#yield(payload, json);
-    else this.#throttle.push({ payload, json });
+    const { record, throttle } = this.#live!;
+    const json = record.serialize(payload);
+    if (throttle === undefined) this.#yield(payload, json);
+    else throttle.push({ payload, json });
   }
 
   #yield(payload: P, json: string | undefined): void {
     const event = this.broadcast.publish({ kind: "Yield" }, payload);
-    this.#record.append(event as RunEvent, json);
+    this.#live!.record.append(event as RunEvent, json);
   }
 
   async #setPayload(key: string, value: unknown): Promise<void> {
@@ -319,14 +329,18 @@ export class Run<P> {
 
   #end(ending: Ending): void {
     if (this.#ended) return;
-    this.#throttle?.flush();
+    const { record, execution, throttle } = this.#live!;
+    throttle?.flush();
     this.#ended = true;
     this.#disarm?.();
-    this.#execution.stop(ending.reason);
-    this.#conclude(ending);
+    execution.stop(ending.reason);
+    this.#conclude(ending, record);
   }
 
-  async #conclude({ message, error, writesRow }: Ending): Promise<void> {
+  async #conclude(
+    { message, error, writesRow }: Ending,
+    record: RunRecord,
+  ): Promise<void> {
     if (this.#phase === PENDING) {
       try {
         await this.#begun;
@@ -340,7 +354,7 @@ export class Run<P> {
         ? { kind: "Completed" }
         : { kind: "Errored", message },
     );
-    const { durable, instead } = await this.#record.ended(
+    const { durable, instead } = await record.ended(
       error,
       last as RunEvent,
       writesRow,
@@ -351,10 +365,16 @@ export class Run<P> {
       : COMPLETED;
     this.broadcast.enqueue(event);
     this.broadcast.close();
-    this.#outcome.resolve({ runId: this.id, phase: this.#phase, durable });
-    this.#record.whenIdle(() =>
-      this.#dependencies.onFinished(this as Run<unknown>)
-    );
+    this.#resolve({ runId: this.id, phase: this.#phase, durable });
+    record.whenIdle(() => {
+      this.#live = undefined;
+      this.#dependencies.onFinished(this as Run<unknown>);
+    });
+  }
+
+  #resolve(outcome: RunOutcome): void {
+    this.#resolveOutcome?.(outcome);
+    this.#resolveOutcome = undefined;
   }
 
   /** Ends the run on time-out and when the caller's signal fires. */

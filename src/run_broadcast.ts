@@ -1,4 +1,5 @@
 import { BroadcastController } from "./broadcast_controller.ts";
+import { currentDate } from "./current_date.ts";
 import type { RunEvent } from "./event.ts";
 import type { SubscribeOptions } from "./options.ts";
 
@@ -56,7 +57,7 @@ export class RunBroadcast<P> {
     return {
       runId: this.#runId,
       seq: this.lastSeq + 1,
-      at: new Date(),
+      at: currentDate(),
       payload,
       ...announcement,
     };
