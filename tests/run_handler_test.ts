@@ -10,7 +10,7 @@ import {
   type RunAction,
   type RunHandlerOptions,
 } from "../src/http/mod.ts";
-import { assertPending, runMicrotasks } from "./assert_pending.ts";
+import { assertPending } from "./assert_pending.ts";
 import { recordingRepository } from "./controlled_repository.ts";
 import {
   forever,
@@ -218,15 +218,20 @@ Deno.test("createRunHandler() waits for the end of a run where the client prefer
 Deno.test("createRunHandler() goes on with a run whose client has left", async () => {
   await using registry = new PipelineRunRegistry();
   const { promise, resolve } = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const work = () => {
+    begun.resolve();
+    return promise;
+  };
   const request = client(registry, {
-    pipelines: { ingest: () => ({ work: () => promise, runId: RUN_ID }) },
+    pipelines: { ingest: () => ({ work, runId: RUN_ID }) },
   });
   const leaving = new AbortController();
   const response = request("POST", "/pipelines/ingest", {
     headers: { Prefer: "wait" },
     signal: leaving.signal,
   });
-  await runMicrotasks();
+  await begun.promise;
   leaving.abort();
   await assertPending(response);
   assertEquals(registry.snapshotStatus(RUN_ID)?.name, "Running");
