@@ -226,7 +226,7 @@ export const contests: readonly Contest[] = [{
   contenders: [
     contender(
       "ours",
-      "two rows and two events, until the end is committed; a run that ends in the flush that it begins in needs neither lease nor NOTIFY",
+      "two rows and two events, until the end is committed, prepared statements; a run that ends in the flush that it begins in needs neither lease nor NOTIFY",
       openRegistry({}),
     ),
     contender(
