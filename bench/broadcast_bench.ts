@@ -237,7 +237,7 @@ export const contests: readonly Contest[] = [
       {
         name: "ours",
         includes:
-          "a subscriber who waits in for await; a live run whose work waits",
+          "a subscriber who waits in for await; a live run whose work waits; one that has ended, with its two events",
         async measure() {
           const controller = new BroadcastController<number>({ capacity: 64 });
           const subscriber = await bytesEach(
@@ -256,7 +256,11 @@ export const contests: readonly Contest[] = [
                 () => new Promise(() => {}),
               ),
           );
-          return { subscriber, run };
+          const finished = await bytesEach(
+            10_000,
+            () => registry.registerInline({ pipelineName: "noop" }, () => {}),
+          );
+          return { subscriber, run, finished };
         },
       },
       {
@@ -274,7 +278,11 @@ export const contests: readonly Contest[] = [
     tables: [{
       title: "memory, bytes",
       better: "less",
-      columns: { subscriber: "idle subscriber", run: "idle run" },
+      columns: {
+        subscriber: "idle subscriber",
+        run: "idle run",
+        finished: "finished run",
+      },
     }],
   },
 ];
