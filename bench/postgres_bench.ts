@@ -230,6 +230,11 @@ export const contests: readonly Contest[] = [{
       openRegistry({}),
     ),
     contender(
+      "ours, not prepared",
+      "the same as connect() does by default, for a pooler may be in between: each statement is planned anew",
+      openRegistry({ prepare: false }),
+    ),
+    contender(
       "ours, not shared",
       "two rows, until the end is committed",
       openRegistry({ shared: false }),
