@@ -6,7 +6,7 @@
  */
 import postgres from "postgres";
 import { PipelineRunRegistry } from "../mod.ts";
-import { connect } from "../src/postgres/mod.ts";
+import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
 
 /** What another instance does. */
 export type Task =
@@ -25,11 +25,12 @@ function tell(told: unknown): void {
   console.log(JSON.stringify(told));
 }
 
-/** A registry on a database. */
+/** A registry on a database, with prepared statements unless told otherwise. */
 export async function openRegistry(
   url: string,
+  options: ConnectOptions = {},
 ): Promise<AsyncDisposable & { registry: PipelineRunRegistry }> {
-  const repository = await connect(url, { prepare: true });
+  const repository = await connect(url, { prepare: true, ...options });
   const registry = new PipelineRunRegistry({ repository });
   return {
     registry,

@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import type { PipelineWork } from "../mod.ts";
 import {
   type Contest,
   type Figures,
@@ -29,51 +30,38 @@ function seen(latencies: readonly number[]): Figures {
   };
 }
 
+/** What another process is told of a run of this one, which begins at `start`. */
+async function follow<P>(
+  work: PipelineWork<P>,
+): Promise<Followed & { start: number }> {
+  await using database = await openDatabase();
+  const { url } = database;
+  await using opened = await openRegistry(url);
+  const runId = crypto.randomUUID();
+  await using other = new OtherInstance({ do: "follow", url, runIds: [runId] });
+  await other.told();
+  const start = now();
+  await opened.registry.registerInline({ pipelineName: "told", runId }, work);
+  return { ...await other.told<Followed>(), start };
+}
+
 /** From publishing to another process's having it, an event at a time. */
 async function measureSeen({ quick }: MeasureOptions): Promise<Figures> {
-  await using database = await openDatabase();
-  await using opened = await openRegistry(database.url);
-  const runId = crypto.randomUUID();
-  await using other = new OtherInstance({
-    do: "follow",
-    url: database.url,
-    runIds: [runId],
+  const { latencies } = await follow(async function* () {
+    for (let i = 0; i < (quick ? 200 : 1_000); i++) {
+      yield now();
+      await pause(2);
+    }
   });
-  await other.told();
-  await opened.registry.registerInline(
-    { pipelineName: "clock", runId },
-    async function* () {
-      for (let i = 0; i < (quick ? 200 : 1_000); i++) {
-        yield now();
-        await pause(2);
-      }
-    },
-  );
-  const { latencies } = await other.told<Followed>();
   return seen(latencies);
 }
 
 /** Events a second, from the first publishing until a follower has the last one. */
-async function measureOneWriter(
-  { quick }: MeasureOptions,
-): Promise<Figures> {
-  await using database = await openDatabase();
-  await using opened = await openRegistry(database.url);
-  const runId = crypto.randomUUID();
-  await using other = new OtherInstance({
-    do: "follow",
-    url: database.url,
-    runIds: [runId],
-  });
-  await other.told();
-  const start = now();
-  const events = quick ? 50_000 : 200_000;
-  await opened.registry.registerInline(
-    { pipelineName: "write", runId },
-    () => publishMany(events),
+async function measureOneWriter({ quick }: MeasureOptions): Promise<Figures> {
+  const { events, at, start } = await follow(() =>
+    publishMany(quick ? 50_000 : 200_000)
   );
-  const followed = await other.told<Followed>();
-  return { "one writer": followed.events / (followed.at - start) * 1_000 };
+  return { "one writer": events / (at - start) * 1_000 };
 }
 
 async function measureManyWriters(

@@ -1,9 +1,9 @@
 import postgres from "postgres";
-import { PipelineRunRegistry } from "../mod.ts";
-import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
+import type { ConnectOptions } from "../src/postgres/mod.ts";
 import type { Contender, Contest, Figures, MeasureOptions } from "./contest.ts";
 import { quantile } from "./contest.ts";
 import { openDatabase } from "./database.ts";
+import { openRegistry } from "./instance.ts";
 import { importPeer } from "./peers.ts";
 
 const AT_ONCE = [1, 16, 64] as const;
@@ -56,16 +56,13 @@ function contender(name: string, includes: string, open: Open): Contender {
   return { name, includes, measure: (options) => measureRuns(open, options) };
 }
 
-function openRegistry(options: ConnectOptions): Open {
+function openOurs(options: ConnectOptions): Open {
   return async (url) => {
-    const repository = await connect(url, { prepare: true, ...options });
-    const registry = new PipelineRunRegistry({ repository });
+    const opened = await openRegistry(url, options);
+    const { registry } = opened;
     return {
       run: () => registry.registerInline({ pipelineName: "noop" }, () => {}),
-      async [Symbol.asyncDispose]() {
-        await registry.shutdown();
-        await repository.close();
-      },
+      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
     };
   };
 }
@@ -227,17 +224,17 @@ export const contests: readonly Contest[] = [{
     contender(
       "ours",
       "two rows and two events, until the end is committed, prepared statements; a run that ends in the flush that it begins in needs neither lease nor NOTIFY",
-      openRegistry({}),
+      openOurs({}),
     ),
     contender(
       "ours, not prepared",
       "the same as connect() does by default, for a pooler may be in between: each statement is planned anew",
-      openRegistry({ prepare: false }),
+      openOurs({ prepare: false }),
     ),
     contender(
       "ours, not shared",
       "two rows, until the end is committed",
-      openRegistry({ shared: false }),
+      openOurs({ shared: false }),
     ),
     contender(
       "bare group commit",

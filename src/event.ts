@@ -37,3 +37,8 @@ export type RunEvent<P = unknown> =
       missed: number;
     }
   );
+
+/** Whether an event is the last one of its run. */
+export function isLast({ kind }: RunEvent): boolean {
+  return kind === "Completed" || kind === "Errored";
+}

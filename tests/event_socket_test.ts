@@ -215,25 +215,27 @@ Deno.test("createRunHandler() keeps the server up when a subscription is refused
 Deno.test("createRunHandler() makes no WebSocket for a client that has left", async () => {
   const asked = Promise.withResolvers<void>();
   const decided = Promise.withResolvers<boolean>();
+  const noticed = Promise.withResolvers<void>();
   let upgraded = 0;
-  await using served = serve({
-    authorize: () => {
-      asked.resolve();
-      return decided.promise;
-    },
-    upgradeWebSocket: (request, options) => {
-      upgraded++;
-      return Deno.upgradeWebSocket(request, options);
-    },
-  });
-  await registerHeld(served.registry);
-  const connection = await openSocket(served);
-  await asked.promise;
-  connection.close();
-  // Until the server has noticed.
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  decided.resolve(true);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  {
+    await using served = serve({
+      authorize: ({ signal }) => {
+        signal.addEventListener("abort", () => noticed.resolve());
+        asked.resolve();
+        return decided.promise;
+      },
+      upgradeWebSocket: (request, options) => {
+        upgraded++;
+        return Deno.upgradeWebSocket(request, options);
+      },
+    });
+    await registerHeld(served.registry);
+    const connection = await openSocket(served);
+    await asked.promise;
+    connection.close();
+    await noticed.promise;
+    decided.resolve(true);
+  } // The server has waited for the handler.
   assertEquals(upgraded, 0);
 });
 

@@ -8,7 +8,7 @@ import {
   ProblemError,
   RunEventEncoderStream,
 } from "../src/http/mod.ts";
-import { assertPending } from "./assert_pending.ts";
+import { assertPending, runMicrotasks } from "./assert_pending.ts";
 import { eventsOf, noop, registerHeld, RUN_ID, SPEC } from "./known_run.ts";
 
 const URL_OF_RUN = `http://localhost/runs/${RUN_ID}/events`;
@@ -324,19 +324,24 @@ Deno.test("followRun() errors with the reason of its signal, whatever it waits f
 
 Deno.test("followRun() asks no more once it is cancelled, although an answer comes", async () => {
   const answering = Promise.withResolvers<void>();
-  const server = new Server(
-    async () => {
-      await answering.promise;
-      return await events([], closes)();
-    },
-  );
+  const unread = Promise.withResolvers<void>();
+  const server = new Server(async () => {
+    await answering.promise;
+    return new Response(
+      new ReadableStream({ cancel: () => unread.resolve() }),
+      {
+        headers: { "Content-Type": "text/event-stream" },
+      },
+    );
+  });
   const stream = follow(server);
   const reader = stream.getReader();
   const read = reader.read();
   await assertPending(read);
   await reader.cancel();
   answering.resolve();
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await unread.promise;
+  await runMicrotasks();
   assertEquals(server.positions.length, 1);
   assertEquals((await read).done, true);
 });

@@ -20,6 +20,15 @@ export interface IndexProgress {
   readonly terms: number;
 }
 
+/** How far it is in the beginning. */
+export const NO_PROGRESS: IndexProgress = {
+  file: "",
+  files: 0,
+  done: 0,
+  skipped: 0,
+  terms: 0,
+};
+
 /**
  * The work of one run: reads the text files of a path in chunks, counts their
  * terms, and stores the counts of each file.
@@ -46,7 +55,7 @@ export function indexFiles(
     }
 
     const files: string[] = [];
-    const progress = { file: "", files: 0, done: 0, skipped: 0, terms: 0 };
+    const progress = { ...NO_PROGRESS };
     if (isFile) files.push(path);
     else {
       const found = findFiles(path);

@@ -1,5 +1,5 @@
 import type { PipelineWork } from "../../mod.ts";
-import type { IndexProgress } from "./index_pipeline.ts";
+import { type IndexProgress, NO_PROGRESS } from "./index_pipeline.ts";
 import { TermCounter } from "./term_counter.ts";
 import type { TermCounts } from "./term_counts.ts";
 
@@ -24,13 +24,7 @@ export function indexText(
   ): AsyncGenerator<IndexProgress> {
     await setPayload("text", text.trim().slice(0, LABEL_LENGTH));
     const parts = partsOf(text);
-    const progress = {
-      file: "",
-      files: parts.length,
-      done: 0,
-      skipped: 0,
-      terms: 0,
-    };
+    const progress = { ...NO_PROGRESS, files: parts.length };
     for (const part of parts) {
       signal.throwIfAborted();
       progress.file = `part ${progress.done + 1}`;

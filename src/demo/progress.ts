@@ -1,4 +1,5 @@
 import type { PipelineRunRegistry, RunHandle } from "../../mod.ts";
+import { isLast } from "../event.ts";
 import type { IndexProgress } from "./index_pipeline.ts";
 import type { LiveLines } from "./live_lines.ts";
 import { ProgressLine } from "./progress_line.ts";
@@ -28,7 +29,7 @@ export async function showProgress(
     const events = registry.subscribe<IndexProgress>(runId, { lag: "skip" });
     for await (const event of events) {
       line.update(event);
-      const isFinal = event.kind === "Completed" || event.kind === "Errored";
+      const isFinal = isLast(event);
       if (isFinal || event.kind === "Yield") {
         lines.set(index, line.toString(lines.width), isFinal);
       }

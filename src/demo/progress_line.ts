@@ -1,21 +1,13 @@
 import type { RunEvent } from "../../mod.ts";
-import type { IndexProgress } from "./index_pipeline.ts";
+import { type IndexProgress, NO_PROGRESS } from "./index_pipeline.ts";
 import { cut, cutPath, printable } from "./terminal.ts";
 
 const PATH_WIDTH = 22;
 
-const NOTHING: IndexProgress = {
-  file: "",
-  files: 0,
-  done: 0,
-  skipped: 0,
-  terms: 0,
-};
-
 /** Tells how far one run is, in one line. */
 export class ProgressLine {
   readonly #path: string;
-  #progress = NOTHING;
+  #progress = NO_PROGRESS;
   #state = "waiting";
 
   /**

@@ -1,6 +1,6 @@
 import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
-import type { RunEvent } from "../event.ts";
+import { isLast, type RunEvent } from "../event.ts";
 import { checkDelay, checkSubscribeOptions } from "../options.ts";
 import { ProblemError, problemOf } from "./problem_error.ts";
 import { RunEventParser } from "./run_event_parser.ts";
@@ -104,13 +104,8 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
       throw error; // The stream errors with it.
     }
     if (this.#cancelling.signal.aborted) return;
-    if (event !== undefined) {
-      controller.enqueue(event);
-    }
-    if (
-      event === undefined || event.kind === "Completed" ||
-      event.kind === "Errored"
-    ) {
+    if (event !== undefined) controller.enqueue(event);
+    if (event === undefined || isLast(event)) {
       this.cancel();
       controller.close();
     }
@@ -168,14 +163,15 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
     if (this.#position !== undefined) {
       url.searchParams.set("after", String(this.#position));
     }
+    const { signal } = this.#cancelling;
     const given = new AbortController();
     const response = fetch(url, {
       headers: { Accept: "text/event-stream" },
       cache: "no-store",
-      signal: AbortSignal.any([this.#cancelling.signal, given.signal]),
+      signal: AbortSignal.any([signal, given.signal]),
     });
     try {
-      return await deadline(response, idleTimeout, this.#cancelling);
+      return await deadline(response, idleTimeout, { signal });
     } catch (error) {
       given.abort();
       // It may answer all the same, and to nobody.

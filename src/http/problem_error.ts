@@ -1,4 +1,5 @@
 import { RegistryError } from "../errors.ts";
+import { jsonResponse } from "./json_response.ts";
 import { readBytes } from "./read_bytes.ts";
 
 /** The phrases of statuses, from RFC 9110 and RFC 6585. */
@@ -85,13 +86,13 @@ export class ProblemError extends RegistryError {
 
 /** The response that tells of a problem. */
 export function problemResponse(problem: ProblemError): Response {
-  const { status, title, message: detail, runId } = problem;
-  const headers = new Headers(problem.headers);
-  headers.set("Content-Type", "application/problem+json");
-  headers.set("Cache-Control", "no-store");
-  headers.set("X-Content-Type-Options", "nosniff");
+  const { status, title, message: detail, runId, headers } = problem;
   const body = { status, title, detail, pipeline_run_id: runId };
-  return new Response(JSON.stringify(body), { status, headers });
+  return jsonResponse(body, {
+    status,
+    headers,
+    type: "application/problem+json",
+  });
 }
 
 /**

@@ -90,7 +90,7 @@ class RunHandler {
       limit,
       isShown: (row) => this.#mayRead(request, row),
     });
-    return jsonResponse(runs.map(toWireRow), 200);
+    return jsonResponse(runs.map(toWireRow), { status: 200 });
   }
 
   async #read(
@@ -105,7 +105,7 @@ class RunHandler {
       this.#registry.getPayload(runId),
     ]);
     if (status === undefined) throw new UnknownRunError(runId);
-    return jsonResponse(toWireRun(status, rows, payload), 200);
+    return jsonResponse(toWireRun(status, rows, payload), { status: 200 });
   }
 
   async #follow(
@@ -152,7 +152,7 @@ class RunHandler {
     }
     const reason = new URL(request.url).searchParams.get("reason") ?? undefined;
     await this.#registry.abort(runId, reason);
-    return jsonResponse({ pipeline_run_id: runId }, 202);
+    return jsonResponse({ pipeline_run_id: runId }, { status: 202 });
   }
 
   async #known(runId: string): Promise<RunStatus> {

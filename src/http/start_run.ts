@@ -38,11 +38,9 @@ export async function startRun(
   }, work);
   const wait = waitOf(request);
   const outcome = wait === undefined ? undefined : await outcomeOf(run, wait);
-  // It holds wherever the handler is mounted.
-  const Location = `../runs/${run.runId}`;
-  const applied = wait === undefined
-    ? undefined
-    : { "Preference-Applied": "wait" };
+  const headers = new Headers();
+  headers.set("Location", `../runs/${run.runId}`); // wherever it is mounted
+  if (wait !== undefined) headers.set("Preference-Applied", "wait");
   const started = {
     pipeline_run_id: run.runId,
     pipeline_name: pipelineName,
@@ -50,7 +48,7 @@ export async function startRun(
   };
   if (outcome === undefined) {
     const body = { ...started, status: "PipelineRunStarted" };
-    return jsonResponse(body, 202, { Location, ...applied });
+    return jsonResponse(body, { status: 202, headers });
   }
   const { phase, durable } = outcome;
   const body = {
@@ -64,7 +62,7 @@ export async function startRun(
       (error) => onError(error, request),
     ),
   };
-  return jsonResponse(body, 200, { Location, ...applied });
+  return jsonResponse(body, { status: 200, headers });
 }
 
 /** The payload fields; none where they cannot be read, since the run has ended. */

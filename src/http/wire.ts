@@ -110,16 +110,24 @@ export function frameJson(event: RunEvent): string {
   return withPayload(frame);
 }
 
-/** Without a log a payload is what the work published, and need not be JSON. */
+/**
+ * Without a log a payload is what the work published, and need not be JSON. It can
+ * be large, so it is serialised once, and put where its null stands: nothing before
+ * that can look like it.
+ */
 function withPayload(wire: WireEvent | WireFrame): string {
-  let payload_error: string;
+  let payload: string | undefined;
+  let payload_error: string | undefined;
   try {
-    if (JSON.stringify(wire.payload) !== undefined) return JSON.stringify(wire);
-    payload_error = `Cannot send payload: it is a ${typeof wire.payload}`;
+    payload = JSON.stringify(wire.payload);
+    if (payload === undefined) {
+      payload_error = `Cannot send payload: it is a ${typeof wire.payload}`;
+    }
   } catch (error) {
     payload_error = errorMessage(error);
   }
-  return JSON.stringify({ ...wire, payload: null, payload_error });
+  return JSON.stringify({ ...wire, payload: null, payload_error })
+    .replace('"payload":null', () => `"payload":${payload ?? null}`);
 }
 
 /**

@@ -100,13 +100,15 @@ export class GroupWriter {
     again: boolean,
   ): Promise<Map<Write, Error>> {
     const changes = leaseChanges(steps);
-    const ids = Array.from(changes.keys(), (lease) => lease.runId);
-    const all = [...changes.values()];
-    const begun = new Set(ids.filter((_, index) => all[index].begins));
+    const begun = new Set<string>();
+    const others: string[] = [];
+    for (const [{ runId }, change] of changes) {
+      if (change.begins) begun.add(runId);
+      if (!isWhole(change)) others.push(runId);
+    }
     const token = crypto.randomUUID();
     const rowsSent = rowParameters(rows, ({ runId }) => begun.has(runId));
     const eventsSent = eventParameters(steps);
-    const others = ids.filter((_, index) => !isWhole(all[index]));
     const [answer] = others.length === 0 && fields.size === 0
       ? await this.#execute(WRITE_WHOLE_RUNS, again, [
         ...rowsSent,
@@ -138,7 +140,7 @@ export class GroupWriter {
         if (!lease.ending) log.hold(lease);
       }
     }
-    log.onWritten(new Set(ids));
+    log.onWritten(new Set(steps.map(({ lease }) => lease.runId)));
     return refused;
   }
 

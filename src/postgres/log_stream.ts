@@ -1,4 +1,4 @@
-import type { RunEvent } from "../event.ts";
+import { isLast, type RunEvent } from "../event.ts";
 import type { SubscribeOptions } from "../options.ts";
 import type { LocalEvents } from "../run_log.ts";
 import type { LogFollower, WaitingReader } from "./log_follower.ts";
@@ -76,9 +76,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     }
     this.#position = event.seq;
     controller.enqueue(event);
-    if (event.kind === "Completed" || event.kind === "Errored") {
-      this.#end(controller);
-    }
+    if (isLast(event)) this.#end(controller);
   }
 
   cancel(): void {
