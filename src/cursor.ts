@@ -37,14 +37,14 @@ export class Cursor<T> implements Waiter {
 
   /** Whether there is nothing left to take, now or later. */
   get over(): boolean {
-    return this.#released ||
-      (this.#ring.closed && this.#position >= this.#ring.end);
+    return this.#position >= this.#ring.end &&
+      (this.#ring.closed || this.#released);
   }
 
   /** Whether the next chunk is there and no lag comes before it. */
   get ready(): boolean {
     return this.#position < this.#ring.end &&
-      this.#position >= this.#ring.oldest && !this.#released;
+      this.#position >= this.#ring.oldest;
   }
 
   /** The next chunk, which must be {@linkcode Cursor.ready}. */
@@ -85,6 +85,7 @@ export class Cursor<T> implements Waiter {
   release(): void {
     if (this.#released) return;
     this.#released = true;
+    this.#position = Infinity;
     this.#ring.unpark(this);
     try {
       this.onRelease?.();

@@ -1,0 +1,105 @@
+import { Cursor, type CursorOptions, OVER, WAIT } from "./cursor.ts";
+import type { Ring } from "./ring.ts";
+
+/** How a {@linkcode BranchSource} reads. */
+export interface BranchSourceOptions<T> extends CursorOptions<T> {
+  /** The position of the first chunk to read. */
+  position: number;
+  /** Errors the stream with its reason when it fires. */
+  signal?: AbortSignal;
+  /** Called once, when the stream will read no more. */
+  onRelease?: () => void;
+}
+
+/**
+ * Moves chunks from a cursor to the stream, one for each pull. Only what the
+ * platform reads by itself comes this way: `pipeTo()`, `pipeThrough()`,
+ * `tee()`, a `Response` body.
+ */
+export class BranchSource<T> implements UnderlyingDefaultSource<T> {
+  readonly cursor: Cursor<T>;
+  readonly #signal: AbortSignal | undefined;
+  /** Why the stream errored, if it did. */
+  failure: { error: unknown } | undefined;
+  #controller!: ReadableStreamDefaultController<T>;
+  #closed = false;
+  #resolvePull: (() => void) | undefined;
+
+  constructor(ring: Ring<T>, options: BranchSourceOptions<T>) {
+    this.cursor = new Cursor(ring, options.position, options);
+    this.cursor.onRelease = options.onRelease;
+    this.#signal = options.signal;
+  }
+
+  /** Whether a chunk was pulled for a reader that did not stay to get it. */
+  get holdsChunk(): boolean {
+    return this.#controller.desiredSize! < 0;
+  }
+
+  start(controller: ReadableStreamDefaultController<T>): void {
+    this.#controller = controller;
+    const signal = this.#signal;
+    if (signal === undefined) return;
+    if (signal.aborted) return this.fail(signal.reason);
+    const onAbort = () => this.fail(signal.reason);
+    const { onRelease } = this.cursor;
+    this.cursor.onRelease = () => {
+      signal.removeEventListener("abort", onAbort);
+      onRelease?.();
+    };
+    signal.addEventListener("abort", onAbort);
+  }
+
+  pull(): Promise<void> | undefined {
+    if (this.#deliver()) return;
+    this.cursor.wait(this);
+    return new Promise((resolve) => this.#resolvePull = resolve);
+  }
+
+  cancel(): void {
+    this.#closed = true;
+    this.settlePull();
+    this.cursor.release();
+  }
+
+  /** Called by the cursor while a pull waits. */
+  wake(): void {
+    if (this.#deliver()) this.settlePull();
+    else this.cursor.wait(this);
+  }
+
+  /** Lets go of a pull that waits: its reader may be gone. */
+  settlePull(): void {
+    if (this.#resolvePull === undefined) return;
+    this.cursor.stopWaiting();
+    this.#resolvePull();
+    this.#resolvePull = undefined;
+  }
+
+  /** Closes the stream, once. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#controller.close();
+    this.cursor.release();
+  }
+
+  /** Errors the stream; who waits learns of it at once. */
+  fail(error: unknown): void {
+    this.failure = { error };
+    this.#controller.error(error);
+    this.cancel();
+  }
+
+  #deliver(): boolean {
+    try {
+      const chunk = this.cursor.take();
+      if (chunk === WAIT) return false;
+      if (chunk !== OVER) this.#controller.enqueue(chunk);
+      if (this.cursor.over) this.close();
+    } catch (error) {
+      this.fail(error);
+    }
+    return true;
+  }
+}
