@@ -1,3 +1,4 @@
+import { coarseClock } from "./coarse_clock.ts";
 import type { PipelineRunRepository } from "./repository.ts";
 import { contain, logWarning, type RegistryWarning } from "./warning.ts";
 
@@ -136,7 +137,7 @@ export function resolveOptions(
     maxPayloadBytes = 1_048_576,
     endingTimeout = 5_000,
     onWarning = logWarning,
-    clock = () => performance.now(),
+    clock = coarseClock,
   } = options;
   const counts = { maxInMemoryRuns, maxAwaitedSubscriptions, maxPayloadBytes };
   for (const [name, count] of Object.entries(counts)) {

@@ -25,6 +25,7 @@ import {
   type RunDependencies,
   type RunHandle,
   type RunOutcome,
+  type StartedRun,
 } from "./run.ts";
 import { RunBroadcast } from "./run_broadcast.ts";
 import type { PipelineWork } from "./run_context.ts";
@@ -90,7 +91,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
   readonly #options: ResolvedOptions;
   readonly #repository: PipelineRunRepository;
   readonly #auditTrail: AuditTrail;
-  readonly #runs: RunTable;
+  readonly #runs: RunTable<Run<unknown>>;
   readonly #awaited: AwaitedRuns;
   readonly #dependencies: RunDependencies;
   readonly #pipelineIds = new Map<string, string>();
@@ -190,9 +191,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
     spec: RunSpec,
     work: PipelineWork<P>,
   ): Promise<RunOutcome> {
-    const run = this.#register(spec, work);
-    await run.begun;
-    return await run.outcome;
+    const { begun, handle } = this.#register(spec, work);
+    await begun;
+    return await handle.outcome;
   }
 
   /**
@@ -213,9 +214,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
     spec: RunSpec,
     work: PipelineWork<P>,
   ): Promise<RunHandle> {
-    const run = this.#register(spec, work);
-    await run.begun;
-    return run.handle;
+    const { begun, handle } = this.#register(spec, work);
+    await begun;
+    return handle;
   }
 
   /**
@@ -421,7 +422,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
   }
 
   /** Admits a run and starts it, without a wait in between that others could use. */
-  #register<P>(spec: RunSpec, work: PipelineWork<P>): Run<P> {
+  #register<P>(spec: RunSpec, work: PipelineWork<P>): StartedRun {
     if (this.#shutdown !== undefined) {
       throw new RegistryShutdownError(
         "Cannot register run: the registry was shut down",
@@ -446,8 +447,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
       this.#dependencies,
     );
     this.#runs.add(run as Run<unknown>);
-    run.start(work);
-    return run;
+    return run.start(work);
   }
 
   #find(runId: string, name: string): Run<unknown> | undefined {

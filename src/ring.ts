@@ -19,7 +19,7 @@ export class Ring<T> {
   #chunks: T[] = [];
   #end = 0;
   #closed = false;
-  #parked: Waiter[] = [];
+  #parked: Waiter[] | undefined;
   #handingOff = false;
 
   constructor(capacity: number) {
@@ -64,30 +64,32 @@ export class Ring<T> {
 
   /** Keeps a waiter until the ring moves or {@linkcode Ring.unpark} takes it back. */
   park(waiter: Waiter): void {
+    this.#parked ??= [];
     waiter.parkedAt = this.#parked.push(waiter) - 1;
   }
 
   /** Takes a parked waiter back, in constant time. */
   unpark(waiter: Waiter): void {
     if (waiter.parkedAt < 0) return;
-    const last = this.#parked.pop()!;
+    const parked = this.#parked!;
+    const last = parked.pop()!;
     if (last !== waiter) {
-      this.#parked[waiter.parkedAt] = last;
+      parked[waiter.parkedAt] = last;
       last.parkedAt = waiter.parkedAt;
     }
     waiter.parkedAt = -1;
   }
 
   #wakeAll(): void {
-    if (this.#handingOff || this.#parked.length === 0) return;
+    if (this.#handingOff || this.#parked === undefined) return;
     this.#handingOff = true;
     queueMicrotask(() => this.#handOff());
   }
 
   #handOff(): void {
     this.#handingOff = false;
-    const parked = this.#parked;
-    this.#parked = [];
+    const parked = this.#parked!;
+    this.#parked = undefined;
     for (const waiter of parked) waiter.parkedAt = -1;
     for (const waiter of parked) waiter.wake();
   }

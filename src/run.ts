@@ -10,6 +10,7 @@ import type { PipelineWork, RunContext } from "./run_context.ts";
 import type { RunLease, RunLog } from "./run_log.ts";
 import { RunRecord } from "./run_record.ts";
 import type { CheckedRunSpec } from "./run_spec.ts";
+import type { HeldRun } from "./run_table.ts";
 import { ScopedRunWatcher } from "./scoped_run_watcher.ts";
 import { storableJson } from "./storable.ts";
 import { Throttle } from "./throttle.ts";
@@ -75,14 +76,29 @@ interface Ending {
   readonly reason?: unknown;
 }
 
+/** A run that is beginning. */
+export interface StartedRun {
+  /**
+   * Resolves when the run has begun; rejects when it could not, and then it has
+   * never been.
+   */
+  readonly begun: Promise<void>;
+  /** What the caller is given of a run in the background. */
+  readonly handle: RunHandle;
+}
+
 /** What a run needs until it has ended and is recorded. */
 interface LiveParts<P> {
+  readonly spec: CheckedRunSpec;
   readonly record: RunRecord;
   readonly lease: RunLease | undefined;
+  readonly outcome: PromiseWithResolvers<RunOutcome>;
   readonly execution: WorkExecution<P>;
   readonly throttle:
     | Throttle<{ payload: P; json: string | undefined }>
     | undefined;
+  begun: Promise<void> | undefined;
+  disarm: (() => void) | undefined;
 }
 
 const PENDING: RunPhase = Object.freeze({ name: "Pending" });
@@ -102,31 +118,24 @@ const COMPLETED: RunPhase = Object.freeze({ name: "Completed" });
  *
  * Finished runs are held by the thousand. Then all that it took to run is let go.
  */
-export class Run<P> {
+export class Run<P> implements HeldRun {
   /** The run's UUID in canonical spelling. */
   readonly id: string;
   readonly broadcast: RunBroadcast<P>;
-  readonly #spec: CheckedRunSpec;
+  expiresAt: number | undefined;
+  older: HeldRun | undefined;
+  newer: HeldRun | undefined;
   readonly #dependencies: RunDependencies;
-  readonly #startedAt: Date = currentDate();
-  /** How the run ends. It never rejects. */
-  readonly outcome: Promise<RunOutcome>;
-  readonly #taskRunId: string;
   #live: LiveParts<P> | undefined;
-  #resolveOutcome: ((outcome: RunOutcome) => void) | undefined;
   #phase: RunPhase = PENDING;
-  #begun: Promise<void> | undefined;
   #initiated = false;
   #ended = false;
-  #abandoned = false;
-  #disarm: (() => void) | undefined;
 
   constructor(
     spec: CheckedRunSpec,
     broadcast: RunBroadcast<P>,
     dependencies: RunDependencies,
   ) {
-    this.#spec = spec;
     this.id = spec.runId;
     this.broadcast = broadcast;
     this.#dependencies = dependencies;
@@ -138,17 +147,18 @@ export class Run<P> {
       onAbortRequest: (reason) => this.abort(reason, reason),
       onLost: (error) => this.#fail(error),
     });
-    const record = new RunRecord(spec, auditTrail, lease);
-    this.#taskRunId = record.startedRowId;
-    this.outcome = new Promise((resolve) => this.#resolveOutcome = resolve);
     this.#live = {
-      record,
+      spec,
+      record: new RunRecord(spec, auditTrail, lease),
       lease,
+      outcome: Promise.withResolvers(),
       execution: new WorkExecution(),
       throttle: yieldThrottle === 0 ? undefined : new Throttle(
         yieldThrottle,
         ({ payload, json }) => this.#yield(payload, json),
       ),
+      begun: undefined,
+      disarm: undefined,
     };
   }
 
@@ -169,33 +179,34 @@ export class Run<P> {
     });
   }
 
+  /** How the run ends, as long as that is not recorded. It never rejects. */
+  get outcome(): Promise<RunOutcome> | undefined {
+    return this.#live?.outcome.promise;
+  }
+
+  /** Resolves when the run has begun; see {@linkcode StartedRun}. */
+  get begun(): Promise<void> | undefined {
+    return this.#live?.begun;
+  }
+
   /** Begins the run; its work is called in a later microtask. */
-  start(work: PipelineWork<P>): void {
-    this.#begun = this.#begin();
-    this.#arm();
-    this.#execute(work);
-  }
-
-  /**
-   * Resolves when the run has begun; rejects when it could not, and then it has
-   * never been.
-   */
-  get begun(): Promise<void> {
-    return this.#begun!;
-  }
-
-  /** What the caller is given of a run in the background. */
-  get handle(): RunHandle {
-    const { runId, userId, datasetId, pipelineName } = this.#spec;
-    return {
-      runId,
-      taskRunId: this.#taskRunId,
+  start(work: PipelineWork<P>): StartedRun {
+    const live = this.#live!;
+    const begun = this.#begin(live);
+    live.begun = begun;
+    this.#arm(live);
+    this.#execute(work, live);
+    const { userId, datasetId, pipelineName } = live.spec;
+    const handle = {
+      runId: this.id,
+      taskRunId: live.record.startedRowId,
       userId,
       datasetId,
       pipelineName,
-      startedAt: this.#startedAt,
-      outcome: this.outcome,
+      startedAt: currentDate(),
+      outcome: live.outcome.promise,
     };
+    return { begun, handle };
   }
 
   /**
@@ -217,7 +228,6 @@ export class Run<P> {
   abandon(): void {
     const lease = this.#live?.lease;
     if (lease === undefined || this.#phase !== PENDING) return;
-    this.#abandoned = true;
     lease.abandon();
     this.#refuse(new RegistryShutdownError());
   }
@@ -230,15 +240,14 @@ export class Run<P> {
       const event = this.broadcast.publish({ kind: "AlreadyCompleted" });
       this.#live!.record.append(event as RunEvent, undefined);
     };
-    if (this.#phase === PENDING) this.#begun!.then(publish, () => {});
+    if (this.#phase === PENDING) this.#live!.begun!.then(publish, () => {});
     else publish();
     return true;
   }
 
-  async #begin(): Promise<void> {
-    const { record, lease } = this.#live!;
-    const { pipelineName } = this.#spec;
-    record.pipelineId = await this.#dependencies.pipelineIdOf(pipelineName);
+  async #begin({ spec, record, lease }: LiveParts<P>): Promise<void> {
+    const { pipelineIdOf } = this.#dependencies;
+    record.pipelineId = await pipelineIdOf(spec.pipelineName);
     if (lease !== undefined) {
       this.broadcast.continueAfter(await lease.claim());
     }
@@ -248,16 +257,18 @@ export class Run<P> {
     record.started(event as RunEvent);
   }
 
-  async #execute(work: PipelineWork<P>): Promise<void> {
+  async #execute(
+    work: PipelineWork<P>,
+    { begun, execution }: LiveParts<P>,
+  ): Promise<void> {
     try {
-      await this.#begun;
+      await begun;
     } catch (error) {
-      if (!this.#abandoned) this.#refuse(error);
+      this.#refuse(error);
       return;
     }
     if (this.#ended) return;
     try {
-      const { execution } = this.#live!;
       await execution.execute(work, this.#context(execution));
       this.#end({ writesRow: true });
     } catch (error) {
@@ -265,26 +276,24 @@ export class Run<P> {
     }
   }
 
+  /** Ends a run that has not begun, unless it was abandoned. */
   #refuse(error: unknown): void {
+    const live = this.#live;
+    if (live === undefined) return;
     this.#ended = true;
-    this.#disarm?.();
+    live.disarm?.();
     this.broadcast.close();
     const phase: RunPhase = { name: "Errored", message: errorMessage(error) };
     this.#live = undefined;
-    this.#resolve({ runId: this.id, phase, durable: false });
+    live.outcome.resolve({ runId: this.id, phase, durable: false });
     this.#dependencies.onRefused(this as Run<unknown>);
   }
 
   #context(execution: WorkExecution<P>): RunContext<P> {
-    const watcher = () => this.watcher;
     return {
       runId: this.id,
-      get signal() {
-        return execution.signal;
-      },
-      get watcher() {
-        return watcher();
-      },
+      signal: execution.signal,
+      watcher: this.watcher,
       publish: (payload) => this.#publish(payload),
       setPayload: (key, value) => this.#setPayload(key, value),
     };
@@ -329,25 +338,25 @@ export class Run<P> {
 
   #end(ending: Ending): void {
     if (this.#ended) return;
-    const { record, execution, throttle } = this.#live!;
-    throttle?.flush();
+    const live = this.#live!;
+    live.throttle?.flush();
     this.#ended = true;
-    this.#disarm?.();
-    execution.stop(ending.reason);
-    this.#conclude(ending, record);
+    live.disarm?.();
+    live.execution.stop(ending.reason);
+    this.#conclude(ending, live);
   }
 
   async #conclude(
     { message, error, writesRow }: Ending,
-    record: RunRecord,
+    { begun, record, outcome }: LiveParts<P>,
   ): Promise<void> {
     if (this.#phase === PENDING) {
       try {
-        await this.#begun;
+        await begun;
       } catch {
         return; // Who registered the run is told.
       }
-      if (this.#abandoned) return;
+      if (this.#live === undefined) return; // It was abandoned.
     }
     const last = this.broadcast.next(
       message === undefined
@@ -365,21 +374,16 @@ export class Run<P> {
       : COMPLETED;
     this.broadcast.enqueue(event);
     this.broadcast.close();
-    this.#resolve({ runId: this.id, phase: this.#phase, durable });
+    outcome.resolve({ runId: this.id, phase: this.#phase, durable });
     record.whenIdle(() => {
       this.#live = undefined;
       this.#dependencies.onFinished(this as Run<unknown>);
     });
   }
 
-  #resolve(outcome: RunOutcome): void {
-    this.#resolveOutcome?.(outcome);
-    this.#resolveOutcome = undefined;
-  }
-
   /** Ends the run on time-out and when the caller's signal fires. */
-  #arm(): void {
-    const { signal, timeout } = this.#spec;
+  #arm(live: LiveParts<P>): void {
+    const { signal, timeout } = live.spec;
     if (signal === undefined && timeout === undefined) return;
     const timer = timeout && setTimeout(() => {
       const message = `timed out after ${timeout} ms`;
@@ -388,7 +392,7 @@ export class Run<P> {
     }, timeout);
     const onAbort = () => this.abort(signal!.reason, linkedReason(signal!));
     signal?.addEventListener("abort", onAbort);
-    this.#disarm = () => {
+    live.disarm = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
     };

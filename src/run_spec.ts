@@ -40,6 +40,8 @@ export interface CheckedRunSpec extends RunSpec {
 /** An index entry of Postgres takes 2,704 bytes; a character takes up to 4. */
 const MAX_NAME_LENGTH = 512;
 
+const NONE: readonly string[] = Object.freeze([]);
+
 /**
  * The spec with a run id, and its UUIDs in canonical spelling.
  *
@@ -47,7 +49,7 @@ const MAX_NAME_LENGTH = 512;
  * @throws {RangeError} If a field is out of range.
  */
 export function checkSpec(spec: RunSpec): CheckedRunSpec {
-  const { pipelineName, runId, datasetId, dataIds = [], signal, timeout } =
+  const { pipelineName, runId, datasetId, dataIds = NONE, signal, timeout } =
     spec;
   if (
     typeof pipelineName !== "string" || pipelineName === "" ||
@@ -77,8 +79,8 @@ export function checkSpec(spec: RunSpec): CheckedRunSpec {
     datasetId: datasetId === undefined
       ? undefined
       : canonicalUuid(datasetId, "Cannot register run: datasetId"),
-    dataIds: dataIds.map((id) =>
-      canonicalUuid(id, "Cannot register run: dataIds")
-    ),
+    dataIds: dataIds === NONE
+      ? NONE
+      : dataIds.map((id) => canonicalUuid(id, "Cannot register run: dataIds")),
   };
 }

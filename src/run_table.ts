@@ -1,13 +1,18 @@
 import { RegistryFullError, RunAlreadyActiveError } from "./errors.ts";
-import type { Run } from "./run.ts";
 
-/** A run and its place among the finished ones. */
-interface Entry {
-  readonly run: Run<unknown>;
+/**
+ * What a run is to the table. Its place among the finished ones is the table's to
+ * set: an entry of its own for each run is one more object to reach and collect.
+ */
+export interface HeldRun {
+  /** The run's UUID in canonical spelling. */
+  readonly id: string;
   /** When it may be forgotten; `undefined` while it is live. */
   expiresAt: number | undefined;
-  older: Entry | undefined;
-  newer: Entry | undefined;
+  /** The run that finished before it. */
+  older: HeldRun | undefined;
+  /** The run that finished after it. */
+  newer: HeldRun | undefined;
 }
 
 /**
@@ -17,13 +22,13 @@ interface Entry {
  * order in which they expire and in which they make room. Every operation takes
  * constant time for each run that it removes, however many are held.
  */
-export class RunTable {
+export class RunTable<R extends HeldRun> {
   readonly #maxRuns: number;
   readonly #retention: number;
   readonly #clock: () => number;
-  readonly #entries = new Map<string, Entry>();
-  #oldest: Entry | undefined;
-  #newest: Entry | undefined;
+  readonly #runs = new Map<string, R>();
+  #oldest: HeldRun | undefined;
+  #newest: HeldRun | undefined;
 
   /**
    * @param maxRuns How many runs are held at most.
@@ -37,15 +42,14 @@ export class RunTable {
   }
 
   /** The run of an id, live or finished. */
-  get(runId: string): Run<unknown> | undefined {
-    return this.#entries.get(runId)?.run;
+  get(runId: string): R | undefined {
+    return this.#runs.get(runId);
   }
 
   /** The runs that have not finished. */
-  live(): Run<unknown>[] {
-    return [...this.#entries.values()]
-      .filter((entry) => entry.expiresAt === undefined)
-      .map((entry) => entry.run);
+  live(): R[] {
+    return [...this.#runs.values()]
+      .filter((run) => run.expiresAt === undefined);
   }
 
   /**
@@ -55,17 +59,17 @@ export class RunTable {
    * @throws {RunAlreadyActiveError} If the id is that of a live run.
    * @throws {RegistryFullError} If no finished run can be forgotten.
    */
-  makeRoom(runId: string): Run<unknown> | undefined {
-    const former = this.#entries.get(runId);
+  makeRoom(runId: string): R | undefined {
+    const former = this.#runs.get(runId);
     this.expire();
     if (former !== undefined) {
       if (former.expiresAt === undefined) {
         throw new RunAlreadyActiveError(runId);
       }
-      if (this.#entries.has(runId)) this.#remove(former);
-      return former.run;
+      if (this.#runs.has(runId)) this.#remove(former);
+      return former;
     }
-    if (this.#entries.size < this.#maxRuns) return undefined;
+    if (this.#runs.size < this.#maxRuns) return undefined;
     if (this.#oldest === undefined) {
       throw new RegistryFullError(
         runId,
@@ -76,29 +80,22 @@ export class RunTable {
   }
 
   /** Adds a live run, for which {@linkcode RunTable.makeRoom} was called. */
-  add(run: Run<unknown>): void {
-    this.#entries.set(run.id, {
-      run,
-      expiresAt: undefined,
-      older: undefined,
-      newer: undefined,
-    });
+  add(run: R): void {
+    this.#runs.set(run.id, run);
   }
 
   /** Forgets a live run that could not begin. */
-  delete(run: Run<unknown>): void {
-    this.#entries.delete(run.id);
+  delete(run: R): void {
+    this.#runs.delete(run.id);
   }
 
   /** Puts a run behind the others that have finished. */
-  finish(run: Run<unknown>): void {
-    const entry = this.#entries.get(run.id);
-    if (entry?.run !== run || entry.expiresAt !== undefined) return;
-    entry.expiresAt = this.#clock() + this.#retention;
-    entry.older = this.#newest;
-    if (this.#newest === undefined) this.#oldest = entry;
-    else this.#newest.newer = entry;
-    this.#newest = entry;
+  finish(run: R): void {
+    run.expiresAt = this.#clock() + this.#retention;
+    run.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = run;
+    else this.#newest.newer = run;
+    this.#newest = run;
   }
 
   /** Forgets the finished runs whose time is over, and tells how many. */
@@ -113,11 +110,14 @@ export class RunTable {
     return expired;
   }
 
-  #remove(entry: Entry): void {
-    this.#entries.delete(entry.run.id);
-    if (entry.older === undefined) this.#oldest = entry.newer;
-    else entry.older.newer = entry.newer;
-    if (entry.newer === undefined) this.#newest = entry.older;
-    else entry.newer.older = entry.older;
+  #remove(run: HeldRun): void {
+    const { older, newer } = run;
+    // Who still has the run must not hold all that finished after it.
+    run.older = run.newer = undefined;
+    this.#runs.delete(run.id);
+    if (older === undefined) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) this.#newest = older;
+    else newer.older = older;
   }
 }

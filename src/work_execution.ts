@@ -4,17 +4,12 @@ import type { PipelineWork, RunContext } from "./run_context.ts";
  * The work of one run while it executes, and the signal that asks it to stop.
  */
 export class WorkExecution<P> {
-  #controller: AbortController | undefined;
-  #stopped: { reason: unknown } | undefined;
+  readonly #controller = new AbortController();
   #settled = false;
   #iterator: AsyncIterator<P> | undefined;
 
-  /** The signal, made when it is first asked for: most work never does. */
+  /** Asks the work to stop. */
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#stopped) this.#controller.abort(this.#stopped.reason);
-    }
     return this.#controller.signal;
   }
 
@@ -38,9 +33,8 @@ export class WorkExecution<P> {
    * @param reason The signal's reason; `undefined` is an `AbortError`.
    */
   stop(reason: unknown): void {
-    if (this.#settled || this.#stopped !== undefined) return;
-    this.#stopped = { reason };
-    this.#controller?.abort(reason);
+    if (this.#settled || this.signal.aborted) return;
+    this.#controller.abort(reason);
     this.#endIteration();
   }
 
@@ -59,8 +53,8 @@ export class WorkExecution<P> {
   ): Promise<void> {
     const iterator = iterate(iterable);
     this.#iterator = iterator;
-    if (this.#stopped !== undefined) return await this.#endIteration();
-    while (this.#stopped === undefined) {
+    if (this.signal.aborted) return await this.#endIteration();
+    while (!this.signal.aborted) {
       const { done, value } = await iterator.next();
       if (done) return;
       context.publish(value);
