@@ -13,6 +13,15 @@ export const CHANNEL = "pipeline_run_registry";
 export const MAX_NOTIFIED = 200;
 
 /**
+ * Whether an event ends its run. It is not put as in the index of endings, which
+ * Postgres might take to look through those of all runs.
+ */
+const ENDS = "e.kind not in ('Started', 'Yield', 'AlreadyCompleted')";
+
+/** More steps than a statement can have. */
+const MANY = 1_000_000;
+
+/**
  * Writes the steps of runs in one atomic statement, each on condition of its
  * lease, and everything else that waits to be written.
  *
@@ -53,7 +62,10 @@ export const WRITE_STEPS = eitherTry((again) => `
       ended_at = case when run.ending is null then null else now() end,
       ending = run.ending
     from run
-    where l.pipeline_run_id = run.id and l.claim = run.claim
+    where l.pipeline_run_id = run.id
+      -- Only to seem rare: a plan made for a small table must suit a large one.
+      and run.ordinality between 1 and ${MANY}
+      and l.claim = run.claim
       and l.generation = run.generation
       and (l.ended_at is null or l.ending = run.ending)
     returning l.pipeline_run_id
@@ -299,12 +311,14 @@ export const READ_EVENTS = `
         limit 1
       ),
       false
-    )
-      and not exists (
-        select
+    ) and coalesce(
+      (
+        select l.ended_at is not null
         from pipeline_run_leases l
-        where l.pipeline_run_id = w.id and l.ended_at is null
-      ) as over
+        where l.pipeline_run_id = w.id
+      ),
+      true
+    ) as over
   ) last
   where news.events is not null or last.over`;
 
@@ -378,7 +392,7 @@ export const READ_ENDING = `
   select json_build_array(e.seq, e.kind, e.at, e.payload, e.message)::text
   from pipeline_run_events e
   where e.pipeline_run_id = $1::text::uuid and e.seq >= $2::text::bigint
-    and e.kind in ('Completed', 'Errored')
+    and ${ENDS}
   order by e.seq
   limit 1`;
 
@@ -401,27 +415,30 @@ export const NOTIFY = `
 function beginning(runId: string): string {
   return `(
     select coalesce(
-      max(e.seq) filter (where e.kind = 'Started' and e.seq > ended.seq) - 1,
+      ${last(runId, "e.kind = 'Started' and e.seq > ended.seq")} - 1,
       (
         select l.last_seq
         from pipeline_run_leases l
         where l.pipeline_run_id = ${runId} and l.ended_at is null
       ),
-      max(e.seq) filter (where e.kind = 'Started') - 1
+      ${last(runId, "e.kind = 'Started'")} - 1
     )
-    from pipeline_run_events e
-    cross join lateral (
+    from (
       select coalesce(
-        (
-          select max(e.seq)
-          from pipeline_run_events e
-          where e.pipeline_run_id = ${runId}
-            and e.kind in ('Completed', 'Errored')
-        ),
-        0
+        ${last(runId, ENDS)}, 0
       ) as seq
     ) ended
-    where e.pipeline_run_id = ${runId}
+  )`;
+}
+
+/** The number of a run's last event of some kind. */
+function last(runId: string, condition: string): string {
+  return `(
+    select e.seq
+    from pipeline_run_events e
+    where e.pipeline_run_id = ${runId} and ${condition}
+    order by e.seq desc
+    limit 1
   )`;
 }
 
