@@ -25,12 +25,12 @@ function tell(told: unknown): void {
   console.log(JSON.stringify(told));
 }
 
-/** A registry on a database, with prepared statements unless told otherwise. */
+/** A registry on a database. */
 export async function openRegistry(
   url: string,
   options: ConnectOptions = {},
 ): Promise<AsyncDisposable & { registry: PipelineRunRegistry }> {
-  const repository = await connect(url, { prepare: true, ...options });
+  const repository = await connect(url, options);
   const registry = new PipelineRunRegistry({ repository });
   return {
     registry,

@@ -223,12 +223,12 @@ export const contests: readonly Contest[] = [{
   contenders: [
     contender(
       "ours",
-      "two rows and two events, until the end is committed, prepared statements; a run that ends in the flush that it begins in needs neither lease nor NOTIFY",
+      "two rows and two events, until the end is committed; a run that ends in the flush that it begins in needs neither lease nor NOTIFY",
       openOurs({}),
     ),
     contender(
       "ours, not prepared",
-      "the same as connect() does by default, for a pooler may be in between: each statement is planned anew",
+      "the same as behind a transaction pooler, without the pooler: each statement is planned anew",
       openOurs({ prepare: false }),
     ),
     contender(

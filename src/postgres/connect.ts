@@ -1,9 +1,10 @@
 import postgres from "postgres";
-import type { PostgresClient } from "./client.ts";
 import {
   PostgresPipelineRunRepository,
   type PostgresPipelineRunRepositoryOptions,
 } from "./postgres_repository.ts";
+import { RenewableClient } from "./renewable_client.ts";
+import { STATEMENT_TIMEOUT } from "./statement.ts";
 
 /** Options of {@linkcode connect}. */
 export interface ConnectOptions
@@ -15,10 +16,10 @@ export interface ConnectOptions
    */
   max?: number;
   /**
-   * Whether to prepare statements, which saves a round trip for each but needs
-   * a pooler that knows of them.
+   * Whether to prepare statements. That saves a round trip and the planning of
+   * each, but needs a pooler that knows of them.
    *
-   * @default {false}
+   * @default {where no pooler is in between, which one query finds out}
    */
   prepare?: boolean;
   /**
@@ -31,49 +32,6 @@ export interface ConnectOptions
 
 /** Parameters that providers put into URLs and that Postgres refuses. */
 const FOREIGN_PARAMETERS = ["channel_binding", "pgbouncer"];
-
-/** A pool that is replaced when it does not answer: its connections may be dead. */
-class RenewableClient implements PostgresClient {
-  readonly #open: () => postgres.Sql;
-  #sql: postgres.Sql;
-  #listener: postgres.Sql | undefined;
-
-  constructor(open: () => postgres.Sql) {
-    this.#open = open;
-    this.#sql = open();
-  }
-
-  unsafe(
-    query: string,
-    parameters?: (string | number | null)[],
-    options?: { prepare?: boolean },
-  ): PromiseLike<readonly unknown[]> {
-    return this.#sql.unsafe(query, parameters, options);
-  }
-
-  // On a pool that stays: it connects again by itself.
-  listen(
-    channel: string,
-    onNotify: (payload: string) => void,
-    onListen?: () => void,
-  ): PromiseLike<{ unlisten(): PromiseLike<void> }> {
-    this.#listener ??= this.#open();
-    return this.#listener.listen(channel, onNotify, onListen);
-  }
-
-  renew(): void {
-    const silent = this.#sql;
-    this.#sql = this.#open();
-    silent.end({ timeout: 0 }).catch(() => {});
-  }
-
-  async end(): Promise<void> {
-    await Promise.all([
-      this.#sql.end({ timeout: 1 }),
-      this.#listener?.end({ timeout: 1 }),
-    ]);
-  }
-}
 
 /**
  * Connects to Postgres and makes a repository that closes its connections when
@@ -100,27 +58,34 @@ export async function connect(
   url?: string,
   options: ConnectOptions = {},
 ): Promise<PostgresPipelineRunRepository> {
-  const { max = 4, prepare = false, migrate = true, ...rest } = options;
+  const { max = 4, prepare, migrate = true, ...rest } = options;
+  const { statementTimeout = STATEMENT_TIMEOUT } = options;
   const given = url ?? Deno.env.get("DATABASE_URL");
   const target = given && withoutForeignParameters(given).href;
   const settings = {
     max,
-    prepare,
     connect_timeout: 5,
     // By default it grows to 20 s, in which no statement gets an answer.
     backoff: () => 0.25,
     fetch_types: false,
     onnotice: () => {},
   };
-  const client = new RenewableClient(() =>
-    target === undefined ? postgres(settings) : postgres(target, settings)
+  const client = new RenewableClient(
+    (prepare) =>
+      target === undefined
+        ? postgres({ ...settings, prepare })
+        : postgres(target, { ...settings, prepare }),
+    prepare ?? false,
   );
   const repository = new PostgresPipelineRunRepository(client, {
     ...rest,
     onClose: () => client.end(),
   });
   try {
-    if (migrate) await repository.migrate();
+    await Promise.all([
+      migrate && repository.migrate(),
+      prepare ?? client.prepareIfDirect(statementTimeout),
+    ]);
     return repository;
   } catch (error) {
     await repository.close();

@@ -23,7 +23,7 @@ import { PostgresRunLog } from "./postgres_run_log.ts";
 import { rowValues } from "./row_values.ts";
 import { COLUMNS, schemaSql } from "./schema.ts";
 import * as sql from "./sql.ts";
-import { execute } from "./statement.ts";
+import { execute, STATEMENT_TIMEOUT } from "./statement.ts";
 import type { Write } from "./write.ts";
 
 /** Options of {@linkcode PostgresPipelineRunRepository}. */
@@ -170,7 +170,7 @@ export class PostgresPipelineRunRepository
     options: PostgresPipelineRunRepositoryOptions = {},
   ) {
     const {
-      statementTimeout = 5_000,
+      statementTimeout = STATEMENT_TIMEOUT,
       writeTimeout = 10_000,
       maxQueuedBytes = 64 * 1024 * 1024,
       shared = true,

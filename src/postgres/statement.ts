@@ -2,6 +2,9 @@ import { deadline } from "@std/async/deadline";
 import { RepositoryError } from "../errors.ts";
 import type { PostgresClient } from "./client.ts";
 
+/** For how long an answer is waited for by default, in milliseconds. */
+export const STATEMENT_TIMEOUT = 5_000;
+
 /** SQLSTATEs, or classes of them, after which the same statement may succeed. */
 const TRANSIENT: readonly string[] = [
   "08", // connection exceptions
