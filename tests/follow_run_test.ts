@@ -248,6 +248,27 @@ Deno.test("followRun() errors on what are no events", async () => {
   await assertRejects(() => seqs(follow(garbage)), TypeError, "Cannot decode");
 });
 
+Deno.test("followRun() gives what came before what it errors on", async () => {
+  const encoder = new RunEventEncoderStream();
+  const good = await new Response(
+    ReadableStream.from([event(1), event(2)]).pipeThrough(encoder),
+  ).text();
+  const server = new Server(() =>
+    new Response(`${good}data: {}\n\n`, {
+      headers: { "Content-Type": "text/event-stream" },
+    })
+  );
+  const given: number[] = [];
+  await assertRejects(
+    async () => {
+      for await (const { seq } of follow(server)) given.push(seq);
+    },
+    TypeError,
+    "Cannot decode",
+  );
+  assertEquals(given, [1, 2]);
+});
+
 Deno.test("followRun() errors with the last failure after as many as were allowed", async () => {
   const server = new Server(
     fails,

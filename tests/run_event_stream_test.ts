@@ -318,6 +318,24 @@ Deno.test("RunEventDecoderStream errors on what is no event of a run", async () 
   }
 });
 
+Deno.test("RunEventDecoderStream gives what came before what it errors on", async () => {
+  const good = await encoded([event(1), event(2)]);
+  for (const chunks of [[`${good}data: x\n\n`], [`${good}data: x\n\n`, good]]) {
+    const given: number[] = [];
+    const stream = ReadableStream.from(chunks)
+      .pipeThrough(new TextEncoderStream())
+      .pipeThrough(new RunEventDecoderStream());
+    await assertRejects(
+      async () => {
+        for await (const { seq } of stream) given.push(seq);
+      },
+      TypeError,
+      "Cannot decode event",
+    );
+    assertEquals(given, [1, 2]);
+  }
+});
+
 Deno.test("RunEventDecoderStream errors on an event that is too long, with or without line ends", async () => {
   for (const text of ["x".repeat(600), `data: ${"x".repeat(200)}\n`]) {
     const chunks = Array.from(

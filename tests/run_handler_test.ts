@@ -1,4 +1,9 @@
-import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import {
   MemoryPipelineRunRepository,
   PipelineRunRegistry,
@@ -592,6 +597,25 @@ Deno.test("createRunHandler() tells clients nothing of what failed within, and o
   }
   assertEquals(told.length, 4);
   assertEquals(told[2], secret);
+});
+
+Deno.test("createRunHandler() tells onError of events that fail, and not of viewers who leave", async () => {
+  await using registry = new PipelineRunRegistry();
+  const told: unknown[] = [];
+  const request = client(registry, { onError: (error) => told.push(error) });
+  await registerHeld(registry);
+  const failing = new AbortController();
+  const { subscribe } = registry;
+  registry.subscribe = (runId, options) =>
+    subscribe.call(registry, runId, { ...options, signal: failing.signal }) as // deno-lint-ignore no-explicit-any -- as of any payload
+    ReadableStream<any>;
+  const leaver = await request("GET", `/runs/${RUN_ID}/events`);
+  await leaver.body!.cancel("enough");
+  const { body } = await request("GET", `/runs/${RUN_ID}/events`);
+  const failure = new RepositoryError("The repository was closed");
+  failing.abort(failure);
+  const error = await assertRejects(() => new Response(body).text());
+  assertEquals([error, told], [failure, [failure]]);
 });
 
 Deno.test("createRunHandler() answers with 503 while the registry is full or shut down", async () => {

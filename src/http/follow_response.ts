@@ -51,9 +51,10 @@ function startOf(
 /** The events of a run as server-sent events; 204 where none will come. */
 export function eventStreamResponse(
   registry: PipelineRunRegistry,
-  { heartbeat }: RunHandlerSettings,
+  { heartbeat, onError }: RunHandlerSettings,
   status: RunStatus,
   after: number | undefined,
+  request: Request,
 ): Response {
   const start = startOf(status, after);
   if (start === undefined) {
@@ -67,10 +68,16 @@ export function eventStreamResponse(
     lag: "skip",
     durable: true,
   });
-  const body = events.pipeThrough(
-    new RunEventEncoderStream({ heartbeat, position: start.position }),
-  );
-  return new Response(body, { headers: EVENT_STREAM_HEADERS });
+  const encoder = new RunEventEncoderStream({
+    heartbeat,
+    position: start.position,
+  });
+  events.pipeTo(encoder.writable, { preventAbort: true }).catch((error) => {
+    if (encoder.cancelled) return; // The viewer has left.
+    onError(error, request);
+    encoder.writable.abort(error);
+  });
+  return new Response(encoder.readable, { headers: EVENT_STREAM_HEADERS });
 }
 
 /** Whether the request asks for a WebSocket. */

@@ -64,7 +64,8 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   #position: number | undefined;
   #body: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
   #parser = new RunEventParser<P>();
-  #parsed: RunEvent<P>[] = [];
+  /** What has come in and was not given yet. */
+  #parsed: Iterator<RunEvent<P>, undefined> = [].values();
   #failures = 0;
   #openedAt = 0;
   #removeListener: (() => void) | undefined;
@@ -119,13 +120,16 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
 
   /** The next event; `undefined` when the server has none and will have none. */
   async #next(): Promise<RunEvent<P> | undefined> {
-    while (this.#parsed.length === 0) {
+    while (true) {
+      const { done, value: event } = this.#parsed.next();
+      if (!done) {
+        this.#failures = 0;
+        return event;
+      }
       const chunk = await this.#receive();
       if (chunk === undefined) return undefined;
       this.#parsed = this.#parser.push(chunk);
-      if (this.#parsed.length > 0) this.#failures = 0;
     }
-    return this.#parsed.shift();
   }
 
   /** What comes next, over a new connection where the last one failed. */

@@ -51,10 +51,21 @@ export class RunEventDecoderStream<P = unknown>
    */
   constructor(options: RunEventDecoderStreamOptions = {}) {
     const parser = new RunEventParser<P>(options);
+    let failure: { error: unknown } | undefined;
+    const check = () => {
+      if (failure !== undefined) throw failure.error;
+    };
     super({
       transform(chunk, controller) {
-        for (const event of parser.push(chunk)) controller.enqueue(event);
+        check();
+        try {
+          for (const event of parser.push(chunk)) controller.enqueue(event);
+        } catch (error) {
+          // To throw now would lose what nobody has read yet.
+          failure = { error };
+        }
       },
+      flush: check,
     });
     this.#parser = parser;
   }

@@ -57,6 +57,8 @@ const HEARTBEAT = ":\n\n";
  */
 export class RunEventEncoderStream
   extends TransformStream<RunEvent, Uint8Array<ArrayBuffer>> {
+  #cancelled = false;
+
   /**
    * Makes a stream.
    *
@@ -101,11 +103,19 @@ export class RunEventEncoderStream
           }
         },
         flush: stop,
-        cancel: stop,
+        cancel: () => {
+          this.#cancelled = true;
+          stop();
+        },
       },
       undefined,
       READABLE,
     );
+  }
+
+  /** Whether its reader has cancelled it, or its writer has aborted it. */
+  get cancelled(): boolean {
+    return this.#cancelled;
   }
 }
 

@@ -48,27 +48,26 @@ export class RunEventParser<P> {
   }
 
   /**
-   * Takes in a chunk.
+   * Takes in a chunk, as far as the events that it completes are taken.
    *
-   * @returns The events that it completes.
-   * @throws {TypeError} If one of them is no event of a run.
-   * @throws {RangeError} If one of them is too long.
+   * @returns Those events.
+   * @throws {TypeError} If the next of them is no event of a run.
+   * @throws {RangeError} If it is too long.
    */
-  push(chunk: Uint8Array<ArrayBuffer>): RunEvent<P>[] {
+  *push(chunk: Uint8Array<ArrayBuffer>): Generator<RunEvent<P>, undefined> {
     let text = this.#decoder.decode(chunk, { stream: true });
-    if (text === "") return [];
+    if (text === "") return undefined;
     if (this.#atBeginning) {
       text = text.replace(/^\ufeff/, "");
       this.#atBeginning = false;
     }
     if (this.#endedInCr && text.startsWith("\n")) text = text.slice(1);
-    const events: RunEvent<P>[] = [];
     let start = 0;
     for (const { 0: end, index } of text.matchAll(LINE_END)) {
       const event = this.#takeLine(this.#line + text.slice(start, index));
-      if (event !== undefined) events.push(event);
       this.#line = "";
       start = index + end.length;
+      if (event !== undefined) yield event;
     }
     this.#endedInCr = text.endsWith("\r");
     this.#line += text.slice(start);
@@ -77,7 +76,6 @@ export class RunEventParser<P> {
         `Cannot decode events: an event has more than ${this.#maxLength} characters`,
       );
     }
-    return events;
   }
 
   #takeLine(line: string): RunEvent<P> | undefined {

@@ -121,6 +121,7 @@ class RunHandler {
         this.#settings,
         status,
         after,
+        request,
       );
     }
     // Deno tells of a client that leaves only who has looked before it did.
