@@ -18,6 +18,7 @@ import {
   type PostgresPipelineRunRepositoryOptions,
 } from "../src/postgres/mod.ts";
 import { createRunHandler } from "../src/http/mod.ts";
+import { RENEW } from "../src/postgres/run_log_sql.ts";
 import { assertPending } from "./assert_pending.ts";
 import { type Database, openDatabase } from "./postgres_server.ts";
 
@@ -368,6 +369,36 @@ Deno.test("PipelineRunRegistry.abort() leaves a finished run of another instance
   });
   await other.abort(runId, "too late");
   assertEquals((await other.status(runId))?.phase, { name: "Completed" });
+});
+
+Deno.test("PipelineRunRegistry.abort() of many runs of another instance touches only their leases", async () => {
+  let renewals = 0;
+  await using opened = await open({}, (client) => ({
+    unsafe(query, parameters, options) {
+      if (query === RENEW) renewals++;
+      return client.unsafe(query, parameters, options);
+    },
+    listen: (...listening) => client.listen!(...listening),
+  }));
+  const { database, registry } = opened;
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await using other = new PipelineRunRegistry({ repository });
+  const handles = await Promise.all(
+    Array.from({ length: 100 }, (_, index) =>
+      registry.registerBackground({
+        pipelineName: `held ${index}`,
+        runId: crypto.randomUUID(),
+      }, () => new Promise(() => {}))),
+  );
+  await Promise.all(
+    handles.map(({ runId, pipelineName }) => other.abort(runId, pipelineName)),
+  );
+  for (const { outcome, pipelineName } of handles) {
+    const { phase, durable } = await outcome;
+    const message = `aborted: ${pipelineName}`;
+    assertEquals([phase, durable], [{ name: "Errored", message }, true]);
+  }
+  assertEquals(renewals, 0);
 });
 
 Deno.test("PipelineRunRegistry.subscribe() ends at once when a wait is cancelled", async () => {

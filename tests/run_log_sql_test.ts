@@ -4,11 +4,13 @@ import * as sql from "../src/postgres/run_log_sql.ts";
 import { schemaSql } from "../src/postgres/schema.ts";
 import { openDatabase } from "./postgres_server.ts";
 
-/** What is done for one run, or a few of them. */
+/** What is done for one run, or a few of them, or those of one owner. */
 const STATEMENTS: Readonly<Record<string, string>> = {
   CLAIM: sql.CLAIM,
   READ_ENDING: sql.READ_ENDING,
   READ_EVENTS: sql.READ_EVENTS,
+  READ_REQUESTS: sql.READ_REQUESTS,
+  RENEW: sql.RENEW,
   REQUEST_ABORT: sql.REQUEST_ABORT,
   STATUS: sql.STATUS,
   WRITE_STEPS: sql.WRITE_STEPS.first,
@@ -44,9 +46,13 @@ async function fill(client: postgres.Sql): Promise<void> {
 async function scans(client: postgres.Sql, statement: string) {
   const rows = await client.unsafe(`explain (generic_plan) ${statement}`)
     .simple();
-  return rows.map((row) => row["QUERY PLAN"]).filter((line) =>
-    /Seq Scan on pipeline_run|Scan (using|on) \w+_(ending|live|created_at)_idx/
-      .test(line) && !line.includes("run_created_at_idx")
+  const lines = rows.map((row): string => row["QUERY PLAN"]);
+  return lines.filter((line, index) =>
+    /Seq Scan on pipeline_run/.test(line) ||
+    /Scan (using|on) pipeline_run_events_ending_idx/.test(line) ||
+    /Scan (using|on) pipeline_runs_created_at_idx/.test(line) ||
+    /Scan (using|on) pipeline_run_leases_live_idx/.test(line) &&
+      !lines[index + 1].includes("Index Cond: (owner =")
   );
 }
 

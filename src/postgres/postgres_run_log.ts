@@ -54,6 +54,8 @@ export class PostgresRunLog implements RunLog {
   readonly #follower: LogFollower;
   readonly #notifications: Notifications | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #readingRequests = false;
+  #requestsDue = false;
   #closed = false;
 
   constructor(options: PostgresRunLogOptions) {
@@ -297,13 +299,27 @@ export class PostgresRunLog implements RunLog {
     if (owner === this.owner) this.#readRequests();
   }
 
+  /** Hears who is to be aborted: one query for all that came during the last one. */
   async #readRequests(): Promise<void> {
-    if (this.#leases.size === 0 || this.#closed) return;
+    this.#requestsDue = true;
+    if (this.#readingRequests) return;
+    this.#readingRequests = true;
     try {
-      await this.#renew();
+      while (this.#requestsDue && this.#leases.size > 0 && !this.#closed) {
+        this.#requestsDue = false;
+        const rows = await this.#options.read(sql.READ_REQUESTS, [
+          this.owner,
+        ]) as [string, string, string | null][];
+        for (const [runId, claim, reason] of rows) {
+          const lease = this.#leases.get(runId);
+          if (lease?.token === claim) lease.requestAbort(reason ?? undefined);
+        }
+      }
     } catch (cause) {
       const message = "Requests to abort could not be read yet";
       this.#options.warn({ kind: "lease", message, cause });
+    } finally {
+      this.#readingRequests = false;
     }
   }
 }

@@ -177,6 +177,13 @@ export const RENEW = `
     l.pipeline_run_id, l.claim, l.abort_requested_at is not null, l.abort_reason
   )::text`;
 
+/** The runs of the owner `$1` that somebody wants aborted, with claim and reason. */
+export const READ_REQUESTS = `
+  select json_build_array(l.pipeline_run_id, l.claim, l.abort_reason)::text
+  from pipeline_run_leases l
+  where l.owner = $1::text::uuid and l.ended_at is null
+    and l.abort_requested_at is not null`;
+
 /**
  * Ends up to `$2` runs whose lease ran out, of all or of the run `$3`, for the
  * reason `$1`. Whoever else is ending some of them is not waited for.
