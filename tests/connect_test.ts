@@ -26,6 +26,12 @@ Deno.test("connect() leaves out what providers add to URLs and Postgres refuses"
   assertEquals(await repository.listRecent(undefined, 1), []);
 });
 
+Deno.test("connect() refuses a number of connections that makes no sense", async () => {
+  for (const max of [0, -1, 1.5, NaN, Infinity]) {
+    await assertRejects(() => connect(undefined, { max }), RangeError, "max");
+  }
+});
+
 Deno.test("connect() says within a second that nobody listens", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;

@@ -11,7 +11,7 @@ const withPooler = await hasPooler();
 function open(url: string): AsyncDisposable & { client: RenewableClient } {
   const client = new RenewableClient(
     (prepare) => postgres(url, { max: 1, prepare, fetch_types: false }),
-    false,
+    { max: 1, prepare: false },
   );
   return { client, [Symbol.asyncDispose]: () => client.end() };
 }
@@ -45,7 +45,7 @@ Deno.test("RenewableClient.prepareIfDirect() heeds a process id that is not the 
   };
   const client = new RenewableClient(
     () => pool as unknown as postgres.Sql,
-    false,
+    { max: 1, prepare: false },
   );
   await client.prepareIfDirect(5_000);
   await client.unsafe("select 1", [], { prepare: true });
@@ -62,6 +62,48 @@ Deno.test({
     await opened.client.prepareIfDirect(5_000);
     assertEquals(await preparedBy(opened.client), []);
   },
+});
+
+Deno.test("RenewableClient.unsafe() takes the first connection that is free", async () => {
+  const asked: number[] = [];
+  const answers: (() => void)[] = [];
+  let opened = 0;
+  const open = () => {
+    const index = opened++;
+    return {
+      unsafe() {
+        asked.push(index);
+        return new Promise<void>((resolve) => answers.push(resolve));
+      },
+    } as unknown as postgres.Sql;
+  };
+  const client = new RenewableClient(open, { max: 2, prepare: false });
+  const first = client.unsafe("1");
+  const others = ["2", "3", "4"].map((query) => client.unsafe(query));
+  assertEquals(asked, [0, 1, 0, 1]);
+  for (const answer of answers) answer();
+  await Promise.all([first, ...others]);
+  const last = client.unsafe("5");
+  assertEquals(asked.at(-1), 0);
+  answers.at(-1)!();
+  await last;
+});
+
+Deno.test("RenewableClient.unsafe() has a connection back when its statement fails", async () => {
+  const asked: number[] = [];
+  let opened = 0;
+  const open = () => {
+    const index = opened++;
+    return {
+      unsafe() {
+        asked.push(index);
+        return Promise.reject(new Error("no"));
+      },
+    } as unknown as postgres.Sql;
+  };
+  const client = new RenewableClient(open, { max: 2, prepare: false });
+  for (const _ of [1, 2]) await assertRejects(() => client.unsafe("x"));
+  assertEquals(asked, [0, 0]);
 });
 
 Deno.test("RenewableClient.prepareIfDirect() rejects where there is no server", async () => {

@@ -43,7 +43,7 @@ const FOREIGN_PARAMETERS = ["channel_binding", "pgbouncer"];
  * @returns The repository, with its tables in place.
  * @throws {RepositoryError} If Postgres cannot be reached, or a table lacks a
  * column.
- * @throws {RangeError} If a number is not positive.
+ * @throws {RangeError} If a number is not positive, or `max` is no integer.
  *
  * @example Usage
  * ```ts ignore
@@ -60,10 +60,15 @@ export async function connect(
 ): Promise<PostgresPipelineRunRepository> {
   const { max = 4, prepare, migrate = true, ...rest } = options;
   const { statementTimeout = STATEMENT_TIMEOUT } = options;
+  if (!Number.isSafeInteger(max) || max < 1) {
+    throw new RangeError(
+      `Cannot connect: max must be a positive integer, received ${max}`,
+    );
+  }
   const given = url ?? Deno.env.get("DATABASE_URL");
   const target = given && withoutForeignParameters(given).href;
   const settings = {
-    max,
+    max: 1,
     connect_timeout: 5,
     // By default it grows to 20 s, in which no statement gets an answer.
     backoff: () => 0.25,
@@ -75,17 +80,15 @@ export async function connect(
       target === undefined
         ? postgres({ ...settings, prepare })
         : postgres(target, { ...settings, prepare }),
-    prepare ?? false,
+    { max, prepare: prepare ?? false },
   );
   const repository = new PostgresPipelineRunRepository(client, {
     ...rest,
     onClose: () => client.end(),
   });
   try {
-    await Promise.all([
-      migrate && repository.migrate(),
-      prepare ?? client.prepareIfDirect(statementTimeout),
-    ]);
+    if (migrate) await repository.migrate();
+    if (prepare === undefined) await client.prepareIfDirect(statementTimeout);
     return repository;
   } catch (error) {
     await repository.close();
