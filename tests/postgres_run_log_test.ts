@@ -332,6 +332,23 @@ Deno.test("PipelineRunRegistry.status() tells of a run whose lease ran out that 
   assertMatch(await text, /^id: 1\n\nid: 2\nevent: Errored\n.*lease_expired/);
 });
 
+Deno.test("PipelineRunRegistry.subscribe() gives the last attempt that began, where a newer claim was given up", async () => {
+  await using opened = await open();
+  const { database, registry } = opened;
+  const runId = crypto.randomUUID();
+  const spec = { pipelineName: "work", runId };
+  await registry.registerInline(spec, () => {});
+  await registry.registerInline(spec, () => {});
+  await database.sql`
+    update pipeline_run_leases
+    set generation = generation + 1, first_seq = last_seq + 1`;
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await using other = new PipelineRunRegistry({ repository });
+  const events = await Array.fromAsync(other.subscribe(runId));
+  assertEquals(events.map(seqAndKind), ["3 Started", "4 Completed"]);
+  assertEquals((await other.status(runId))!.firstSeq, 3);
+});
+
 Deno.test("PipelineRunRegistry.status() knows where a live attempt begins whose former one is pruned", async () => {
   await using opened = await open({ logRetention: 1 });
   const { registry, repository, database } = opened;

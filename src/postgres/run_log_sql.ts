@@ -136,25 +136,22 @@ export const WRITE_WHOLE_RUNS = eitherTry((again) => `
  */
 export const CLAIM = `
   insert into pipeline_run_leases as l (
-    pipeline_run_id, owner, claim, generation, last_seq, expires_at
+    pipeline_run_id, owner, claim, generation, first_seq, last_seq, expires_at
   )
-  values (
-    $1::text::uuid, $2::text::uuid, $3::text::uuid, 1,
-    coalesce(
-      (
-        select max(e.seq)
-        from pipeline_run_events e
-        where e.pipeline_run_id = $1::text::uuid
-      ),
-      0
-    ),
-    now() + $4::text::integer * interval '1 millisecond'
-  )
+  select
+    $1::text::uuid, $2::text::uuid, $3::text::uuid, 1, log.last_seq + 1,
+    log.last_seq, now() + $4::text::integer * interval '1 millisecond'
+  from (
+    select coalesce(max(e.seq), 0) as last_seq
+    from pipeline_run_events e
+    where e.pipeline_run_id = $1::text::uuid
+  ) log
   on conflict (pipeline_run_id) do update
     set
       owner = excluded.owner,
       claim = excluded.claim,
       generation = l.generation + 1,
+      first_seq = greatest(l.last_seq, excluded.last_seq) + 1,
       last_seq = greatest(l.last_seq, excluded.last_seq),
       expires_at = excluded.expires_at,
       ended_at = null,
@@ -415,37 +412,25 @@ export const NOTIFY = `
   select to_json(pg_notify('${CHANNEL}', $1::text) is null)::text`;
 
 /**
- * The number before the first event of a run's newest attempt; null where it has
- * none. A live one is claimed before its Started event is written: until then it
- * begins behind all there is.
+ * The number before the first event of a run's newest attempt: a live one begins
+ * behind all there is until it has an event, one that was given up before counts
+ * for nothing. Null where a run has no events.
  */
 function beginning(runId: string): string {
-  return `(
-    select coalesce(
-      ${last(runId, "e.kind = 'Started' and e.seq > ended.seq")} - 1,
-      (
-        select l.last_seq
-        from pipeline_run_leases l
-        where l.pipeline_run_id = ${runId} and l.ended_at is null
-      ),
-      ${last(runId, "e.kind = 'Started'")} - 1
+  return `coalesce(
+    (
+      select l.first_seq - 1
+      from pipeline_run_leases l
+      where l.pipeline_run_id = ${runId}
+        and (l.ended_at is null or l.last_seq >= l.first_seq)
+    ),
+    ( -- of one that needed no lease: it is short
+      select e.seq - 1
+      from pipeline_run_events e
+      where e.pipeline_run_id = ${runId} and e.kind = 'Started'
+      order by e.seq desc
+      limit 1
     )
-    from (
-      select coalesce(
-        ${last(runId, ENDS)}, 0
-      ) as seq
-    ) ended
-  )`;
-}
-
-/** The number of a run's last event of some kind. */
-function last(runId: string, condition: string): string {
-  return `(
-    select e.seq
-    from pipeline_run_events e
-    where e.pipeline_run_id = ${runId} and ${condition}
-    order by e.seq desc
-    limit 1
   )`;
 }
 
