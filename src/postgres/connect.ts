@@ -10,7 +10,7 @@ import { STATEMENT_TIMEOUT } from "./statement.ts";
 export interface ConnectOptions
   extends Omit<PostgresPipelineRunRepositoryOptions, "onClose"> {
   /**
-   * How many connections to hold at most: one writes, the others read.
+   * How many connections to hold at most, not counting the one that listens.
    *
    * @default {4}
    */
