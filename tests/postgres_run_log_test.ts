@@ -18,7 +18,7 @@ import {
   type PostgresPipelineRunRepositoryOptions,
 } from "../src/postgres/mod.ts";
 import { createRunHandler } from "../src/http/mod.ts";
-import { RENEW } from "../src/postgres/run_log_sql.ts";
+import { CLAIM, READ_REQUESTS, RENEW } from "../src/postgres/run_log_sql.ts";
 import { assertPending } from "./assert_pending.ts";
 import { type Database, openDatabase } from "./postgres_server.ts";
 
@@ -415,6 +415,45 @@ Deno.test("PipelineRunRegistry.abort() of many runs of another instance touches 
     const message = `aborted: ${pipelineName}`;
     assertEquals([phase, durable], [{ name: "Errored", message }, true]);
   }
+  assertEquals(renewals, 0);
+});
+
+Deno.test("PipelineRunRegistry.abort() reaches a run that is claimed and does not know it yet", async () => {
+  const runId = crypto.randomUUID();
+  const claimed = Promise.withResolvers<void>();
+  const heard = Promise.withResolvers<void>();
+  const listens = Promise.withResolvers<void>();
+  let requested = false;
+  let renewals = 0;
+  await using opened = await open({}, (client) => ({
+    async unsafe(query, parameters, options) {
+      const answer = await client.unsafe(query, parameters, options);
+      if (query === CLAIM && parameters![0] === runId) {
+        claimed.resolve();
+        await heard.promise;
+      }
+      if (query === RENEW) renewals++;
+      if (query === READ_REQUESTS) (requested ? heard : listens).resolve();
+      return answer;
+    },
+    listen: (...listening) => client.listen!(...listening),
+  }));
+  const { database, registry } = opened;
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await using other = new PipelineRunRegistry({ repository });
+  const forever = () => new Promise(() => {});
+  const spec = { pipelineName: "held" };
+  await registry.registerBackground(
+    { ...spec, runId: crypto.randomUUID() },
+    forever,
+  );
+  await listens.promise;
+  const outcome = registry.registerInline({ ...spec, runId }, forever);
+  await claimed.promise;
+  requested = true;
+  await other.abort(runId, "early");
+  const message = "aborted: early";
+  assertEquals((await outcome).phase, { name: "Errored", message });
   assertEquals(renewals, 0);
 });
 

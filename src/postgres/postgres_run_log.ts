@@ -54,6 +54,8 @@ export class PostgresRunLog implements RunLog {
   readonly #follower: LogFollower;
   readonly #notifications: Notifications | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Requests on claims of which this instance does not know yet that it has them. */
+  readonly #earlyRequests = new Map<string, { reason: string | undefined }>();
   #readingRequests = false;
   #requestsDue = false;
   #closed = false;
@@ -147,6 +149,8 @@ export class PostgresRunLog implements RunLog {
   /** Takes over a lease that has been written. */
   hold(lease: Lease): void {
     this.#leases.set(lease.runId, lease);
+    const early = this.#earlyRequests.get(lease.token);
+    if (early !== undefined) lease.requestAbort(early.reason);
     this.#notifications?.start();
     this.#arm();
   }
@@ -305,14 +309,17 @@ export class PostgresRunLog implements RunLog {
     if (this.#readingRequests) return;
     this.#readingRequests = true;
     try {
-      while (this.#requestsDue && this.#leases.size > 0 && !this.#closed) {
+      while (this.#requestsDue && !this.#closed) {
         this.#requestsDue = false;
         const rows = await this.#options.read(sql.READ_REQUESTS, [
           this.owner,
         ]) as [string, string, string | null][];
-        for (const [runId, claim, reason] of rows) {
+        this.#earlyRequests.clear();
+        for (const [runId, claim, told] of rows) {
+          const reason = told ?? undefined;
           const lease = this.#leases.get(runId);
-          if (lease?.token === claim) lease.requestAbort(reason ?? undefined);
+          if (lease?.token === claim) lease.requestAbort(reason);
+          else this.#earlyRequests.set(claim, { reason });
         }
       }
     } catch (cause) {
