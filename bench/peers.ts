@@ -5,6 +5,7 @@
 const PEERS = {
   "@dbos-inc/dbos-sdk": "npm:@dbos-inc/dbos-sdk@5.3.0",
   "graphile-worker": "npm:graphile-worker@0.18.0",
+  pg: "npm:pg@8.23.1",
   "pg-boss": "npm:pg-boss@12.38.0",
   "p-queue": "npm:p-queue@10.0.0",
   rxjs: "npm:rxjs@7.8.2",

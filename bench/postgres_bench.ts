@@ -150,14 +150,25 @@ const openPgBoss: Open = async (url, atOnce) => {
 };
 
 const openGraphileWorker: Open = async (url, atOnce) => {
-  const { run } = await importPeer("graphile-worker");
+  const { Logger, run } = await importPeer("graphile-worker");
+  const { default: { Pool } } = await importPeer("pg");
   const noLog = () => () => {};
-  const { Logger } = await importPeer("graphile-worker");
+  const pgPool = new Pool({
+    connectionString: url,
+    max: Math.min(atOnce, 32) + 2,
+  });
+  // When it says that it has stopped, connections may still be open: they break
+  // off with the database.
+  pgPool.on("error", ignore);
+  pgPool.on(
+    "connect",
+    (client: { on(event: "error", listener: () => void): void }) =>
+      client.on("error", ignore),
+  );
   const completed = new Map<string, () => void>();
   const runner = await run({
-    connectionString: url,
+    pgPool,
     concurrency: atOnce,
-    maxPoolSize: Math.min(atOnce, 32) + 2,
     pollInterval: 1_000,
     noHandleSignals: true,
     logger: new Logger(noLog),
@@ -181,6 +192,7 @@ const openGraphileWorker: Open = async (url, atOnce) => {
     async [Symbol.asyncDispose]() {
       await runner.stop();
       await runner.promise;
+      await pgPool.end();
     },
   };
 };
