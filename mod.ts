@@ -31,11 +31,11 @@ export {
   BroadcastController,
   type BroadcastControllerOptions,
   type BroadcastTeeOptions,
-} from "./src/broadcast_controller.ts";
+} from "./src/broadcast/broadcast_controller.ts";
 export {
   DbPipelineWatcher,
   type DbPipelineWatcherOptions,
-} from "./src/db_pipeline_watcher.ts";
+} from "./src/cognee/db_pipeline_watcher.ts";
 export {
   LeaseLostError,
   RegistryError,
@@ -44,35 +44,38 @@ export {
   RepositoryError,
   RunAlreadyActiveError,
   UnknownRunError,
-} from "./src/errors.ts";
-export type { RunEvent, RunEventBase } from "./src/event.ts";
-export { pipelineId, pipelineRunId } from "./src/ids.ts";
+} from "./src/model/errors.ts";
+export type { RunEvent, RunEventBase } from "./src/model/event.ts";
+export { pipelineId, pipelineRunId } from "./src/model/ids.ts";
 export {
   MemoryPipelineRunRepository,
   type MemoryPipelineRunRepositoryOptions,
-} from "./src/memory_repository.ts";
-export type {
-  PipelineRunRegistryOptions,
-  SubscribeOptions,
-} from "./src/options.ts";
-export type { RunPhase } from "./src/phase.ts";
+} from "./src/repository/memory_repository.ts";
+export type { SubscribeOptions } from "./src/repository/run_log.ts";
+export type { PipelineRunRegistryOptions } from "./src/registry/options.ts";
+export type { RunPhase } from "./src/model/phase.ts";
 export {
   checkPipelineRunQualification,
   type PipelineRunQualification,
   resetDatasetPipelineRunStatus,
   resetPipelineRunStatus,
-} from "./src/qualification.ts";
-export { PipelineRunRegistry, type SweepReport } from "./src/registry.ts";
+} from "./src/cognee/qualification.ts";
+export {
+  PipelineRunRegistry,
+  type SweepReport,
+} from "./src/registry/registry.ts";
 export type {
   AttributedPipelineRunRow,
-  LogPipelineRunOptions,
-  PipelineRunRepository,
   PipelineRunRow,
   PipelineRunStatus,
   PipelineRunTransition,
-} from "./src/repository.ts";
-export type { RunHandle, RunOutcome } from "./src/run.ts";
-export type { PipelineWork, RunContext } from "./src/run_context.ts";
+} from "./src/model/row.ts";
+export type {
+  LogPipelineRunOptions,
+  PipelineRunRepository,
+} from "./src/repository/repository.ts";
+export type { RunHandle, RunOutcome } from "./src/run/run.ts";
+export type { PipelineWork, RunContext } from "./src/run/run_context.ts";
 export type {
   LocalEvents,
   LoggedRun,
@@ -80,20 +83,23 @@ export type {
   RunLease,
   RunLog,
   RunStatus,
-} from "./src/run_log.ts";
+} from "./src/repository/run_log.ts";
 export {
   dataInfo,
   type RunInfo,
   runInfoForErrored,
   runInfoForInitiated,
   runInfoForRunning,
-} from "./src/run_info.ts";
-export type { RunSpec } from "./src/run_spec.ts";
-export { ScopedRunWatcher, type WatchedRun } from "./src/scoped_run_watcher.ts";
-export type { RegistryWarning } from "./src/warning.ts";
+} from "./src/model/run_info.ts";
+export type { RunSpec } from "./src/run/run_spec.ts";
+export {
+  ScopedRunWatcher,
+  type WatchedRun,
+} from "./src/cognee/scoped_run_watcher.ts";
+export type { RegistryWarning } from "./src/model/warning.ts";
 export {
   type PipelineProgress,
   type PipelineRunInfo,
   PipelineWatcher,
   type TaskProgress,
-} from "./src/watcher.ts";
+} from "./src/cognee/watcher.ts";

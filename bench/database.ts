@@ -14,7 +14,7 @@ function serverUrl(): string {
 
 /** Starts the server that all children share, unless `DATABASE_URL` names one. */
 export async function startServer(): Promise<void> {
-  await import("../tests/postgres_server.ts");
+  await import("../tests/postgres/postgres_server.ts");
 }
 
 /** What the server is. */

@@ -1,7 +1,12 @@
 import postgres from "postgres";
 import type { ConnectOptions } from "../src/postgres/mod.ts";
-import type { Contender, Contest, Figures, MeasureOptions } from "./contest.ts";
-import { quantile } from "./contest.ts";
+import {
+  type Contender,
+  type Contest,
+  type Figures,
+  type MeasureOptions,
+  quantile,
+} from "./contest.ts";
 import { openDatabase } from "./database.ts";
 import { openRegistry } from "./instance.ts";
 import { importPeer } from "./peers.ts";

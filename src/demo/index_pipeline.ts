@@ -1,6 +1,6 @@
 import { basename, relative } from "node:path";
 import type { PipelineWork } from "../../mod.ts";
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../model/error_message.ts";
 import { findFiles } from "./find_files.ts";
 import { TermCounter } from "./term_counter.ts";
 import type { TermCounts } from "./term_counts.ts";

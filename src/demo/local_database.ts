@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket";
 import postgres from "postgres";
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../model/error_message.ts";
 import type { Database } from "./database.ts";
 
 /**

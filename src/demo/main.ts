@@ -13,7 +13,7 @@
  */
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../model/error_message.ts";
 import { parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { indexPaths } from "./index_paths.ts";
 import { Interruption } from "./interruption.ts";

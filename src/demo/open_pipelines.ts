@@ -1,5 +1,5 @@
 import { PipelineRunRegistry, type RegistryWarning } from "../../mod.ts";
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../model/error_message.ts";
 import { PostgresPipelineRunRepository } from "../postgres/mod.ts";
 import type { Database } from "./database.ts";
 import { TermCounts } from "./term_counts.ts";

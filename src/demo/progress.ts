@@ -1,5 +1,5 @@
 import type { PipelineRunRegistry, RunHandle } from "../../mod.ts";
-import { isLast } from "../event.ts";
+import { isLast } from "../model/event.ts";
 import type { IndexProgress } from "./index_pipeline.ts";
 import type { LiveLines } from "./live_lines.ts";
 import { ProgressLine } from "./progress_line.ts";

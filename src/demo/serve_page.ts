@@ -1,6 +1,6 @@
 import { delay } from "@std/async/delay";
 import type { PipelineWork } from "../../mod.ts";
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../model/error_message.ts";
 import {
   createRunHandler,
   ProblemError,

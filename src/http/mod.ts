@@ -15,28 +15,31 @@
  *
  * @module
  */
-export { followRun, type FollowRunOptions } from "./follow_run.ts";
-export { ProblemError, type ProblemErrorOptions } from "./problem_error.ts";
-export type { RunAction } from "./route.ts";
+export { followRun, type FollowRunOptions } from "./client/follow_run.ts";
+export {
+  ProblemError,
+  type ProblemErrorOptions,
+} from "./wire/problem_error.ts";
+export type { RunAction } from "./server/route.ts";
 export {
   RunEventDecoderStream,
   type RunEventDecoderStreamOptions,
-} from "./run_event_decoder_stream.ts";
+} from "./wire/run_event_decoder_stream.ts";
 export {
   RunEventEncoderStream,
   type RunEventEncoderStreamOptions,
-} from "./run_event_encoder_stream.ts";
-export { createRunHandler } from "./run_handler.ts";
+} from "./wire/run_event_encoder_stream.ts";
+export { createRunHandler } from "./server/run_handler.ts";
 export type {
   RequestedPipeline,
   RequestedRun,
   RunHandlerOptions,
   UpgradeWebSocket,
-} from "./run_handler_options.ts";
+} from "./server/run_handler_options.ts";
 export type {
   WireEvent,
   WireEventStatus,
   WireFrame,
   WireRow,
   WireRun,
-} from "./wire.ts";
+} from "./wire/messages.ts";

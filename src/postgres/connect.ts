@@ -1,10 +1,11 @@
+import { checkInteger } from "../arguments/checks.ts";
 import postgres from "postgres";
 import {
   PostgresPipelineRunRepository,
   type PostgresPipelineRunRepositoryOptions,
 } from "./postgres_repository.ts";
-import { RenewableClient } from "./renewable_client.ts";
-import { STATEMENT_TIMEOUT } from "./statement.ts";
+import { RenewableClient } from "./client/renewable_client.ts";
+import { STATEMENT_TIMEOUT } from "./client/statement.ts";
 
 /** Options of {@linkcode connect}. */
 export interface ConnectOptions
@@ -60,11 +61,7 @@ export async function connect(
 ): Promise<PostgresPipelineRunRepository> {
   const { max = 4, prepare, migrate = true, ...rest } = options;
   const { statementTimeout = STATEMENT_TIMEOUT } = options;
-  if (!Number.isSafeInteger(max) || max < 1) {
-    throw new RangeError(
-      `Cannot connect: max must be a positive integer, received ${max}`,
-    );
-  }
+  checkInteger("Cannot connect: max", max, 1);
   const given = url ?? Deno.env.get("DATABASE_URL");
   const target = given && withoutForeignParameters(given).href;
   const settings = {

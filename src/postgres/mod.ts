@@ -13,10 +13,10 @@
  *
  * @module
  */
-export type { PostgresClient } from "./client.ts";
+export type { PostgresClient } from "./client/client.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export {
   PostgresPipelineRunRepository,
   type PostgresPipelineRunRepositoryOptions,
 } from "./postgres_repository.ts";
-export { schemaSql } from "./schema.ts";
+export { schemaSql } from "./sql/schema.ts";

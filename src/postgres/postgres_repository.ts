@@ -1,30 +1,32 @@
 import { retry, RetryError } from "@std/async/retry";
-import { RepositoryError } from "../errors.ts";
-import { canonicalUuid } from "../ids.ts";
-import { checkDelay } from "../options.ts";
+import { RepositoryError } from "../model/errors.ts";
+import { canonicalUuid } from "../model/ids.ts";
+import { checkDelay, checkNumber } from "../arguments/checks.ts";
 import {
   type AttributedPipelineRunRow,
-  checkLimit,
-  checkPayloadKey,
   checkTransition,
-  type LogPipelineRunOptions,
-  type PipelineRunRepository,
   type PipelineRunRow,
   type PipelineRunStatus,
   type PipelineRunTransition,
-} from "../repository.ts";
-import type { RunLog } from "../run_log.ts";
-import { storableJson, storableText } from "../storable.ts";
-import { contain, logWarning, type RegistryWarning } from "../warning.ts";
-import type { PostgresClient } from "./client.ts";
-import { GroupCommit } from "./group_commit.ts";
-import { GroupWriter } from "./group_writer.ts";
-import { PostgresRunLog } from "./postgres_run_log.ts";
-import { rowValues } from "./row_values.ts";
-import { COLUMNS, schemaSql } from "./schema.ts";
-import * as sql from "./sql.ts";
-import { execute, STATEMENT_TIMEOUT } from "./statement.ts";
-import type { Write } from "./write.ts";
+} from "../model/row.ts";
+import {
+  checkLimit,
+  checkPayloadKey,
+  type LogPipelineRunOptions,
+  type PipelineRunRepository,
+} from "../repository/repository.ts";
+import type { RunLog } from "../repository/run_log.ts";
+import { storableJson, storableText } from "../json/storable.ts";
+import { contain, logWarning, type RegistryWarning } from "../model/warning.ts";
+import type { PostgresClient } from "./client/client.ts";
+import { GroupCommit } from "./write/group_commit.ts";
+import { GroupWriter } from "./write/group_writer.ts";
+import { PostgresRunLog } from "./log/postgres_run_log.ts";
+import { rowValues } from "./write/row_values.ts";
+import { COLUMNS, schemaSql } from "./sql/schema.ts";
+import * as sql from "./sql/rows.ts";
+import { execute, STATEMENT_TIMEOUT } from "./client/statement.ts";
+import type { Write } from "./write/write.ts";
 
 /** Options of {@linkcode PostgresPipelineRunRepository}. */
 export interface PostgresPipelineRunRepositoryOptions {
@@ -193,11 +195,12 @@ export class PostgresPipelineRunRepository
     }
     const numbers = { writeTimeout, maxQueuedBytes, logRetention };
     for (const [name, number] of Object.entries(numbers)) {
-      if (!(number > 0)) {
-        throw new RangeError(
-          `Cannot create repository: ${name} must be positive, received ${number}`,
-        );
-      }
+      checkNumber(
+        `Cannot create repository: ${name}`,
+        number,
+        "positive",
+        (value) => value > 0,
+      );
     }
     const warn = contain(onWarning);
     this.#client = client;

@@ -1,0 +1,169 @@
+import { coarseClock } from "../async/coarse_clock.ts";
+import {
+  checkBound,
+  checkDelay,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  checkSignal,
+  checkType,
+} from "../arguments/checks.ts";
+import type { PipelineRunRepository } from "../repository/repository.ts";
+import type { SubscribeOptions } from "../repository/run_log.ts";
+import { contain, logWarning, type RegistryWarning } from "../model/warning.ts";
+
+/** Options of {@linkcode PipelineRunRegistry}. */
+export interface PipelineRunRegistryOptions {
+  /**
+   * Where the audit trail and the payload fields go. The registry does not
+   * close it.
+   *
+   * @default {new MemoryPipelineRunRepository()}
+   */
+  repository?: PipelineRunRepository;
+  /**
+   * How many runs are held in memory, live and finished: a positive integer or
+   * `Infinity`.
+   *
+   * @default {4096}
+   */
+  maxInMemoryRuns?: number;
+  /**
+   * How many subscriptions may wait for runs that nobody registered yet: a
+   * positive integer or `Infinity`.
+   *
+   * @default {100_000}
+   */
+  maxAwaitedSubscriptions?: number;
+  /**
+   * For how long a finished run is held in memory, in milliseconds, by a clock
+   * that is never set. 0 is until the next call or sweep, `Infinity` for ever.
+   *
+   * @default {3_600_000}
+   */
+  finishedRetention?: number;
+  /**
+   * How many events of a run are held for its subscribers: a positive integer.
+   *
+   * @default {64}
+   */
+  channelCapacity?: number;
+  /**
+   * The least time between two Yield events of a run, in milliseconds. Of the
+   * Yields in between the latest is published when the time is over, or before
+   * the run's last event; the others are not published. 0 publishes every one.
+   *
+   * @default {0}
+   */
+  yieldThrottle?: number;
+  /**
+   * Whether an aborted run gets an ERRORED row.
+   *
+   * @default {true}
+   */
+  abortWritesErroredRow?: boolean;
+  /**
+   * How large a payload field may be as JSON, in bytes of UTF-8: a positive
+   * integer or `Infinity`.
+   *
+   * @default {1_048_576}
+   */
+  maxPayloadBytes?: number;
+  /**
+   * For how long a run's last event waits until its ending is durable, in
+   * milliseconds. When it is over the event goes out all the same, the outcome
+   * says so, and the row is written when it can be.
+   *
+   * @default {5_000}
+   */
+  endingTimeout?: number;
+  /**
+   * Told of what went wrong without stopping a run. What it throws is ignored.
+   *
+   * @default {console.warn}
+   */
+  onWarning?: (warning: RegistryWarning) => void;
+  /**
+   * A clock that never goes back, in milliseconds.
+   *
+   * @default {performance.now}
+   */
+  clock?: () => number;
+}
+
+/** {@linkcode PipelineRunRegistryOptions} with their defaults. */
+export interface ResolvedOptions
+  extends
+    Required<Omit<PipelineRunRegistryOptions, "repository" | "onWarning">> {
+  /** Tells of what went wrong, and never throws. */
+  warn: (warning: RegistryWarning) => void;
+}
+
+/**
+ * The options with their defaults.
+ *
+ * @throws {RangeError} If a number is out of range.
+ * @throws {TypeError} If an option has the wrong type.
+ */
+export function resolveOptions(
+  options: PipelineRunRegistryOptions,
+): ResolvedOptions {
+  const {
+    maxInMemoryRuns = 4096,
+    maxAwaitedSubscriptions = 100_000,
+    finishedRetention = 3_600_000,
+    channelCapacity = 64,
+    yieldThrottle = 0,
+    abortWritesErroredRow = true,
+    maxPayloadBytes = 1_048_576,
+    endingTimeout = 5_000,
+    onWarning = logWarning,
+    clock = coarseClock,
+  } = options;
+  const here = "Cannot create registry:";
+  checkBound(`${here} maxInMemoryRuns`, maxInMemoryRuns);
+  checkBound(`${here} maxAwaitedSubscriptions`, maxAwaitedSubscriptions);
+  checkBound(`${here} maxPayloadBytes`, maxPayloadBytes);
+  checkInteger(`${here} channelCapacity`, channelCapacity, 1);
+  checkNumber(
+    `${here} finishedRetention`,
+    finishedRetention,
+    "a non-negative number",
+    (number) => number >= 0,
+  );
+  checkDelay(`${here} yieldThrottle`, yieldThrottle);
+  checkDelay(`${here} endingTimeout`, endingTimeout);
+  checkType(`${here} abortWritesErroredRow`, abortWritesErroredRow, "boolean");
+  checkType(`${here} onWarning`, onWarning, "function");
+  checkType(`${here} clock`, clock, "function");
+  return {
+    maxInMemoryRuns,
+    maxAwaitedSubscriptions,
+    finishedRetention,
+    channelCapacity,
+    yieldThrottle,
+    abortWritesErroredRow,
+    maxPayloadBytes,
+    endingTimeout,
+    warn: contain(onWarning),
+    clock,
+  };
+}
+
+/**
+ * Checks the options of a subscription.
+ *
+ * @throws {RangeError} If a number is out of range.
+ * @throws {TypeError} If an option has the wrong type.
+ */
+export function checkSubscribeOptions(options: SubscribeOptions): void {
+  const { after, durable, lag, signal } = options;
+  if (after !== undefined) checkInteger("Cannot subscribe: after", after, 0);
+  if (durable !== undefined) {
+    checkType("Cannot subscribe: durable", durable, "boolean");
+  }
+  if (lag !== undefined) {
+    checkOneOf("Cannot subscribe: lag", lag, ["close", "skip"]);
+  }
+  checkSignal("Cannot subscribe: signal", signal);
+}

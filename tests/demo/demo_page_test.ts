@@ -1,0 +1,250 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { Browser, Page } from "playwright-core";
+import { chromiumPath, startBrowser } from "./browser.ts";
+import { Demo } from "./demo_process.ts";
+import { InstanceProcess } from "../postgres/instance_process.ts";
+import {
+  openDatabase,
+  startPostgresServer,
+} from "../postgres/postgres_server.ts";
+
+/** A text whose indexing takes some seconds when it is asked to be slow. */
+const TEXT = Array.from({ length: 60 }, (_, i) => `line number ${i}`)
+  .join("\n");
+
+/** Tests something in a browser, where there is one. */
+function testInBrowser(
+  name: string,
+  test: (browser: Browser) => Promise<void>,
+): void {
+  Deno.test({
+    name,
+    ignore: chromiumPath === undefined,
+    // The driver's process and its pipes are not of this test alone.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      const browser = await startBrowser();
+      try {
+        await test(browser);
+      } finally {
+        await browser.close();
+      }
+    },
+  });
+}
+
+/** The demo with its page. */
+class ServedDemo implements AsyncDisposable {
+  readonly #demo: Demo;
+  readonly #folder = Deno.makeTempDirSync({ prefix: "demo_page_" });
+  readonly url: Promise<string>;
+
+  constructor(databaseUrl?: string) {
+    this.#demo = new Demo(
+      "--serve",
+      "--port=0",
+      databaseUrl === undefined
+        ? `--data=${this.#folder}`
+        : `--database-url=${databaseUrl}`,
+      this.#folder,
+    );
+    Deno.writeTextFileSync(`${this.#folder}/sample.txt`, "alpha beta gamma");
+    this.url = this.#demo.printed(/Open (http:\S+)/).then(([, url]) => url);
+  }
+
+  /** Opens the page; what goes wrong on it fails the test. */
+  async open(browser: Browser): Promise<Page> {
+    const page = await browser.newPage();
+    page.on("pageerror", (error) => {
+      throw error;
+    });
+    await page.goto(await this.url);
+    return page;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#demo.kill("SIGINT");
+    const { code, stderr } = await this.#demo.ended();
+    assertEquals({ code, stderr }, { code: 130, stderr: "" });
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+/** The numbers and kinds of the events that a run shows. */
+async function shownEvents(
+  page: Page,
+): Promise<{ seqs: number[]; kinds: string[] }> {
+  const events = await page.locator(".run .events li").evaluateAll((items) =>
+    items.map((item) => [
+      item.getAttribute("data-seq")!,
+      item.getAttribute("data-kind")!,
+    ])
+  );
+  return {
+    seqs: events.map(([seq]) => Number(seq)),
+    kinds: events.map(([, kind]) => kind),
+  };
+}
+
+async function hasEvents(page: Page, count: number): Promise<void> {
+  await page.locator(".run .events li").nth(count - 1)
+    .waitFor({ state: "attached" });
+}
+
+async function progressOf(page: Page): Promise<number> {
+  return await page.locator(".run progress").evaluate((bar) =>
+    (bar as unknown as { position: number }).position
+  );
+}
+
+testInBrowser(
+  "the demo's page starts a run by keyboard, shows its progress, survives a reload, and shows the end",
+  async (browser) => {
+    await using demo = new ServedDemo();
+    const page = await demo.open(browser);
+    await page.getByLabel("Text to index").focus();
+    await page.keyboard.insertText(TEXT);
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.locator('[data-state="Running"]').waitFor();
+    await hasEvents(page, 10);
+    const early = await progressOf(page);
+    const before = await shownEvents(page);
+    assert(early > 0 && early < 1, `the bar is at ${early}`);
+
+    await page.reload();
+    await page.locator('[data-state="Running"]').waitFor();
+    await hasEvents(page, before.seqs.length + 5);
+    const later = await progressOf(page);
+    assert(
+      later > early && later < 1,
+      `the bar went from ${early} to ${later}`,
+    );
+
+    await page.locator('[data-state="Completed"]').waitFor();
+    const { seqs, kinds } = await shownEvents(page);
+    assertEquals(seqs, seqs.map((_, index) => index + 1));
+    assertEquals(kinds, [
+      "Started",
+      ...kinds.slice(1, -1).map(() => "Yield"),
+      "Completed",
+    ]);
+    assertEquals(await progressOf(page), 1);
+    assertMatch(
+      await page.locator(".run .detail").innerText(),
+      /^60\/60 parts · 120 terms$/,
+    );
+    await page.reload();
+    await page.locator('[data-state="Completed"]').waitFor();
+    assertEquals((await shownEvents(page)).seqs, seqs);
+  },
+);
+
+testInBrowser(
+  "the demo's page aborts a run, and tells what is refused",
+  async (browser) => {
+    await using demo = new ServedDemo();
+    const page = await demo.open(browser);
+    await page.getByRole("button", { name: "Index the text" }).click();
+    await page.getByText("There is no text to index").waitFor();
+    await page.getByLabel("Text to index").fill(TEXT);
+    await page.getByRole("button", { name: "Index the text" }).click();
+    await hasEvents(page, 5);
+    await page.getByRole("button", { name: "Abort" }).click();
+    await page.locator('[data-state="Errored"]').waitFor();
+    assertMatch(
+      await page.locator(".run .detail").innerText(),
+      /aborted: aborted on the page$/,
+    );
+    assertEquals((await shownEvents(page)).kinds.at(-1), "Errored");
+    assertEquals(await page.getByRole("button", { name: "Abort" }).count(), 0);
+  },
+);
+
+testInBrowser(
+  "the demo's page follows and aborts the run of another demo on its database",
+  async (browser) => {
+    await using database = await openDatabase();
+    await using here = new ServedDemo(database.url);
+    await using there = new ServedDemo(database.url);
+    const starting = await here.open(browser);
+    const watching = await there.open(browser);
+    await starting.getByLabel("Text to index").fill(TEXT);
+    await starting.getByRole("button", { name: "Index the text" }).click();
+    await hasEvents(watching, 5);
+    await watching.getByRole("button", { name: "Abort" }).click();
+    for (const page of [starting, watching]) {
+      await page.locator('[data-state="Errored"]').waitFor();
+    }
+    const { seqs } = await shownEvents(watching);
+    assertEquals(seqs, seqs.map((_, index) => index + 1));
+    assertEquals((await shownEvents(starting)).seqs, seqs);
+
+    await starting.getByRole("button", { name: "Index the sample" }).click();
+    await watching.locator('[data-state="Completed"]').waitFor();
+  },
+);
+
+Deno.test("demo serves nobody who knows it by another name, and ends although an upload hangs", async () => {
+  await using demo = new ServedDemo();
+  const { port } = new URL(await demo.url);
+  const request = async (text: string) => {
+    const connection = await Deno.connect({ port: Number(port) });
+    await connection.write(new TextEncoder().encode(text));
+    return connection;
+  };
+  using foreign = await request("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  const buffer = new Uint8Array(1_000);
+  const length = await foreign.read(buffer);
+  assertMatch(
+    new TextDecoder().decode(buffer.subarray(0, length!)),
+    /^HTTP\/1.1 421 /,
+  );
+  using _upload = await request(
+    "POST /pipelines/index_text HTTP/1.1\r\nHost: localhost\r\n" +
+      "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+  );
+});
+
+testInBrowser(
+  "an EventSource resumes at another instance when the server is killed in the middle",
+  async (browser) => {
+    await using server = await startPostgresServer();
+    const options = { url: server.url };
+    await using owner = await InstanceProcess.start({ ...options, port: 0 });
+    await using killed = await InstanceProcess.start({ ...options, port: 0 });
+    const port = (await killed.told("ready")).port!;
+    const runId = crypto.randomUUID();
+    await owner.tell({ do: "run", runId, yields: 150, pace: 20 });
+    await owner.told("began");
+
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${port}/runs`);
+    // Strings, so that no name of a browser's is needed here.
+    await page.evaluate(`
+    globalThis.seen = [];
+    const source = new EventSource("/runs/${runId}/events");
+    for (const kind of ["Started", "Yield", "Completed", "Errored", "Lagged"]) {
+      source.addEventListener(kind, (event) => {
+        seen.push([Number(event.lastEventId), kind]);
+        if (kind === "Completed") globalThis.isOver = true;
+      });
+    }
+    // Not closed: the server has to end it.
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) globalThis.isClosed = true;
+    };
+  `);
+    await page.waitForFunction("seen.length > 20");
+    killed.kill("SIGKILL");
+    await using successor = await InstanceProcess.start({ ...options, port });
+    await page.waitForFunction("globalThis.isOver");
+    await page.waitForFunction("globalThis.isClosed");
+    const seen = await page.evaluate("seen") as [number, string][];
+    assertEquals(seen.map(([seq]) => seq), seen.map((_, index) => index + 1));
+    assertEquals(seen.length, 152);
+    assertEquals(seen.at(-1)?.[1], "Completed");
+    await successor.told("ready");
+  },
+);

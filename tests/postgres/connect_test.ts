@@ -1,0 +1,64 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { RepositoryError } from "../../mod.ts";
+import { connect } from "../../src/postgres/mod.ts";
+import { openDatabase, startPostgresServer } from "./postgres_server.ts";
+import { transition } from "../repository/repository_contract.ts";
+
+Deno.test("connect() makes the tables and closes its connections", async () => {
+  await using database = await openDatabase();
+  const repository = await connect(database.url);
+  await repository.logPipelineRun(transition("STARTED"));
+  assertEquals((await repository.listRecent(undefined, 9)).length, 1);
+  await repository.close();
+  await assertRejects(
+    () => repository.listRecent(undefined, 9),
+    RepositoryError,
+    "CONNECTION_ENDED",
+  );
+});
+
+Deno.test("connect() leaves out what providers add to URLs and Postgres refuses", async () => {
+  await using database = await openDatabase();
+  const url = new URL(database.url);
+  url.searchParams.set("channel_binding", "require");
+  url.searchParams.set("pgbouncer", "true");
+  await using repository = await connect(url.href, { prepare: true });
+  assertEquals(await repository.listRecent(undefined, 1), []);
+});
+
+Deno.test("connect() refuses a number of connections that makes no sense", async () => {
+  for (const max of [0, -1, 1.5, NaN, Infinity]) {
+    await assertRejects(() => connect(undefined, { max }), RangeError, "max");
+  }
+});
+
+Deno.test("connect() says within a second that nobody listens", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const started = performance.now();
+  await assertRejects(
+    () => connect(`postgres://nobody@127.0.0.1:${port}/none`),
+    RepositoryError,
+    "ECONNREFUSED",
+  );
+  assert(performance.now() - started < 1_000);
+});
+
+Deno.test("connect() makes a repository that leaves connections which do not answer", async () => {
+  await using server = await startPostgresServer();
+  await using repository = await connect(server.url, {
+    max: 1,
+    statementTimeout: 200,
+    onWarning: () => {},
+  });
+  await repository.logPipelineRun(transition("STARTED"));
+  await server.suspend();
+  await assertRejects(
+    () => repository.listRecent(undefined, 1),
+    RepositoryError,
+    "did not answer",
+  );
+  await server.resume();
+  assertEquals((await repository.listRecent(undefined, 9)).length, 1);
+});

@@ -1,0 +1,182 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
+import { RepositoryError } from "../../src/model/errors.ts";
+import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
+import { assertPending } from "../assert_pending.ts";
+
+interface Item {
+  readonly key: string;
+  readonly index: number;
+}
+
+/** A group commit whose groups a test writes. */
+class Trial {
+  readonly groups: {
+    readonly items: readonly Item[];
+    readonly settle: PromiseWithResolvers<ReadonlyMap<Item, Error>>;
+  }[] = [];
+  /** The items that were written, in order. */
+  readonly written: Item[] = [];
+  readonly commit = new GroupCommit<Item>({
+    write: async (items) => {
+      const settle = Promise.withResolvers<ReadonlyMap<Item, Error>>();
+      this.groups.push({ items, settle });
+      const refused = await settle.promise;
+      this.written.push(...items.filter((item) => !refused.has(item)));
+      return refused;
+    },
+    maxItems: 100,
+    maxBytes: 1_000,
+    maxQueuedBytes: 10_000,
+    onTrouble: () => {},
+  });
+  readonly #added = new Map<string, number>();
+
+  add(key: string, timeout = Infinity): Promise<void> {
+    const index = this.#added.get(key) ?? 0;
+    this.#added.set(key, index + 1);
+    return this.commit.add({ key, index }, { key, bytes: 1, timeout });
+  }
+
+  /** Writes the group that has waited longest. */
+  writeOne(): void {
+    this.groups.shift()?.settle.resolve(new Map());
+  }
+
+  async writeAll(): Promise<void> {
+    await turn();
+    while (this.groups.length > 0) {
+      this.writeOne();
+      await turn();
+    }
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+Deno.test("GroupCommit writes what gathers in a turn as one group, or as two halves when it is much", async () => {
+  const few = new Trial();
+  for (let i = 0; i < 31; i++) few.add(`${i}`);
+  await turn();
+  assertEquals(few.groups.map(({ items }) => items.length), [31]);
+  await few.writeAll();
+
+  const many = new Trial();
+  for (let i = 0; i < 64; i++) many.add(`${i}`);
+  for (let i = 0; i < 64; i++) many.add(`${i}`);
+  await turn();
+  assertEquals(many.groups.map(({ items }) => items.length), [64, 64]);
+  const [first] = many.groups;
+  assertEquals(new Set(first.items.map(({ key }) => key)).size, 32);
+  await many.writeAll();
+  assertEquals(many.written.length, 128);
+});
+
+Deno.test("GroupCommit writes two groups at a time, and a key in one of them", async () => {
+  const trial = new Trial();
+  const first = trial.add("a");
+  await turn();
+  trial.add("a");
+  trial.add("b");
+  await turn();
+  assertEquals(trial.groups.map(({ items }) => items), [
+    [{ key: "a", index: 0 }],
+    [{ key: "b", index: 0 }],
+  ]);
+  trial.add("c");
+  await turn();
+  assertEquals(trial.groups.length, 2, "no third one");
+  trial.writeOne();
+  await first;
+  await turn();
+  assertEquals(trial.groups[1].items, [
+    { key: "a", index: 1 },
+    { key: "c", index: 0 },
+  ]);
+  await trial.writeAll();
+});
+
+Deno.test("GroupCommit keeps the order of each key, whatever fails and whenever", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          adds: fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 8 }),
+          outcome: fc.constantFrom("write", "refuse", "fail", "wait"),
+        }),
+        { maxLength: 30 },
+      ),
+      async (rounds) => {
+        const trial = new Trial();
+        const settled: Promise<unknown>[] = [];
+        for (const { adds, outcome } of rounds) {
+          for (const key of adds) settled.push(trial.add(key).catch(() => {}));
+          await turn();
+          const group = outcome === "wait" ? undefined : trial.groups.shift();
+          if (group === undefined) continue;
+          if (outcome === "write") group.settle.resolve(new Map());
+          else if (outcome === "refuse") {
+            group.settle.resolve(new Map([[group.items[0], new Error("no")]]));
+          } else {
+            const message = "constraint";
+            group.settle.reject(
+              new RepositoryError(message, { transient: false }),
+            );
+          }
+        }
+        await trial.writeAll();
+        await Promise.all(settled);
+        for (const key of ["a", "b", "c", "d"]) {
+          const indexes = trial.written.filter((item) => item.key === key)
+            .map(({ index }) => index);
+          assertEquals(indexes, indexes.toSorted((a, b) => a - b));
+          assertEquals(new Set(indexes).size, indexes.length);
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+Deno.test("GroupCommit lets go of what is not written in time, and writes the rest of its key", async () => {
+  const trial = new Trial();
+  const slow = trial.add("a");
+  await turn();
+  const late = trial.add("a", 10);
+  const next = trial.add("a");
+  await assertRejects(() => late, RepositoryError, "in 10 ms");
+  trial.writeOne();
+  await slow;
+  await turn();
+  assertEquals(trial.groups[0].items, [{ key: "a", index: 2 }]);
+  trial.writeOne();
+  await next;
+});
+
+Deno.test("GroupCommit.close() waits for what is being written and what waits", async () => {
+  const trial = new Trial();
+  const adds = ["a", "a", "b"].map((key) => trial.add(key));
+  const closed = trial.commit.close(5_000);
+  await turn();
+  await assertPending(closed);
+  await trial.writeAll();
+  await closed;
+  await Promise.all(adds);
+  await assertRejects(() => trial.add("a"), RepositoryError);
+});
+
+Deno.test("GroupCommit.close() refuses what is not written by its timeout", async () => {
+  const trial = new Trial();
+  const first = trial.add("a");
+  await turn();
+  const second = trial.add("a");
+  const refused = Promise.all([
+    assertRejects(() => first, RepositoryError),
+    assertRejects(() => second, RepositoryError),
+  ]);
+  await trial.commit.close(1);
+  trial.groups[0].settle.reject(new RepositoryError("gone"));
+  await refused;
+});

@@ -1,0 +1,480 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import postgres from "postgres";
+import { type RegistryWarning, RepositoryError } from "../../mod.ts";
+import {
+  type PostgresClient,
+  PostgresPipelineRunRepository,
+  type PostgresPipelineRunRepositoryOptions,
+  schemaSql,
+} from "../../src/postgres/mod.ts";
+import { assertPending } from "../assert_pending.ts";
+import {
+  type Database,
+  openDatabase,
+  startPostgresServer,
+} from "./postgres_server.ts";
+import {
+  testRepository,
+  transition,
+} from "../repository/repository_contract.ts";
+
+interface Opened extends AsyncDisposable {
+  readonly repository: PostgresPipelineRunRepository;
+  readonly database: Database;
+}
+
+async function open(
+  options?: PostgresPipelineRunRepositoryOptions,
+): Promise<Opened> {
+  const stack = new AsyncDisposableStack();
+  const database = stack.use(await openDatabase());
+  const repository = stack.use(
+    new PostgresPipelineRunRepository(database.sql, options),
+  );
+  await repository.migrate();
+  return {
+    repository,
+    database,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+testRepository("PostgresPipelineRunRepository", () => open());
+
+/** The table as SQLAlchemy makes it of cognee's model, and one column more. */
+const COGNEE_SCHEMA = `
+  create type pipelinerunstatus as enum (
+    'DATASET_PROCESSING_INITIATED', 'DATASET_PROCESSING_STARTED',
+    'DATASET_PROCESSING_COMPLETED', 'DATASET_PROCESSING_ERRORED'
+  );
+  create table pipeline_runs (
+    id uuid not null primary key,
+    created_at timestamptz,
+    status pipelinerunstatus,
+    pipeline_run_id uuid,
+    pipeline_name varchar,
+    pipeline_id uuid,
+    dataset_id uuid,
+    run_info json,
+    user_id uuid
+  );
+  create index ix_pipeline_runs_pipeline_run_id
+    on pipeline_runs (pipeline_run_id);`;
+
+testRepository("PostgresPipelineRunRepository on cognee's table", async () => {
+  const stack = new AsyncDisposableStack();
+  const { sql } = stack.use(await openDatabase());
+  await sql.unsafe(COGNEE_SCHEMA);
+  const repository = stack.use(new PostgresPipelineRunRepository(sql));
+  await repository.migrate();
+  return {
+    repository,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+});
+
+testRepository(
+  "PostgresPipelineRunRepository with a client that renames columns",
+  async () => {
+    const stack = new AsyncDisposableStack();
+    const { url } = stack.use(await openDatabase());
+    const sql = postgres(url, {
+      transform: postgres.pascal,
+      prepare: false,
+      max: 1,
+    });
+    stack.defer(() => sql.end());
+    const repository = stack.use(new PostgresPipelineRunRepository(sql));
+    await repository.migrate();
+    return {
+      repository,
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  },
+);
+
+Deno.test("PostgresPipelineRunRepository keeps run_info byte for byte", async () => {
+  await using opened = await open();
+  const { repository, database } = opened;
+  const runInfo = { data: "None", error: "boom" };
+  await repository.logPipelineRun(transition("ERRORED", { runInfo }));
+  const rows = await database.sql`select run_info::text from pipeline_runs`;
+  assertEquals(rows[0].run_info, '{"data":"None","error":"boom"}');
+});
+
+Deno.test("PostgresPipelineRunRepository.migrate() runs from many instances at once and again", async () => {
+  await using database = await openDatabase();
+  const clients = Array.from(
+    { length: 8 },
+    () => postgres(database.url, { max: 1, onnotice: () => {} }),
+  );
+  try {
+    const repositories = clients.map((sql) =>
+      new PostgresPipelineRunRepository(sql)
+    );
+    await Promise.all(repositories.map((repository) => repository.migrate()));
+    await repositories[0].migrate();
+    await repositories[1].logPipelineRun(transition("STARTED"));
+    assertEquals((await repositories[2].listRecent(undefined, 9)).length, 1);
+  } finally {
+    await Promise.all(clients.map((sql) => sql.end()));
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository.migrate() leaves writers of a table that is in place alone", async () => {
+  await using opened = await open();
+  const { repository, database } = opened;
+  const writer = postgres(database.url, { max: 1 });
+  try {
+    await writer.unsafe(
+      "begin; lock table pipeline_runs in row exclusive mode",
+    );
+    await repository.migrate();
+    await writer.unsafe("rollback");
+  } finally {
+    await writer.end();
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository.migrate() names the columns that a table lacks", async () => {
+  await using database = await openDatabase();
+  await database.sql.unsafe(
+    schemaSql.replace("dataset_id uuid,\n", "dataset_id uuid\n")
+      .replace("run_info json", ""),
+  );
+  const repository = new PostgresPipelineRunRepository(database.sql);
+  const error = await assertRejects(
+    () => repository.migrate(),
+    RepositoryError,
+    "Table pipeline_runs lacks the columns run_info",
+  );
+  assertEquals(error.transient, false);
+});
+
+Deno.test("PostgresPipelineRunRepository.logPipelineRun() says that a table is missing", async () => {
+  await using database = await openDatabase();
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  const error = await assertRejects(
+    () => repository.logPipelineRun(transition("STARTED")),
+    RepositoryError,
+    'relation "pipeline_runs" does not exist',
+  );
+  assertEquals(error.transient, false);
+});
+
+Deno.test("PostgresPipelineRunRepository dates a row after its run's last, whatever the clock says", async () => {
+  await using opened = await open();
+  const { repository, database } = opened;
+  const row = transition("STARTED");
+  await repository.logPipelineRun(row);
+  await database.sql`
+    update pipeline_runs set created_at = now() + interval '1 hour'
+  `;
+  await repository.logPipelineRun(transition("COMPLETED", {
+    pipelineRunId: row.pipelineRunId,
+  }));
+  const statuses = await database.sql`
+    select status from pipeline_runs order by created_at
+  `;
+  assertEquals(statuses.map((row) => row.status), [
+    "DATASET_PROCESSING_STARTED",
+    "DATASET_PROCESSING_COMPLETED",
+  ]);
+});
+
+Deno.test("PostgresPipelineRunRepository.logPipelineRun() refuses only the row at fault", async () => {
+  await using opened = await open();
+  const { repository, database } = opened;
+  await database.sql`
+    alter table pipeline_runs add check (pipeline_name <> 'poison')
+  `;
+  const names = Array.from(
+    { length: 40 },
+    (_, i) => i % 13 === 5 ? "poison" : `pipeline ${i}`,
+  );
+  const results = await Promise.allSettled(
+    names.map((pipelineName) =>
+      repository.logPipelineRun(transition("STARTED", { pipelineName }))
+    ),
+  );
+  for (const [i, result] of results.entries()) {
+    assertEquals(
+      result.status,
+      names[i] === "poison" ? "rejected" : "fulfilled",
+    );
+    if (result.status === "rejected") {
+      assertInstanceOf(result.reason, RepositoryError);
+      assertEquals(result.reason.transient, false);
+    }
+  }
+  const rows = await repository.listRecent(undefined, 100);
+  assertEquals(
+    new Set(rows.map((row) => row.pipelineName)),
+    new Set(names.filter((name) => name !== "poison")),
+  );
+});
+
+Deno.test("PostgresPipelineRunRepository writes what gathers in two statements at once", async () => {
+  await using opened = await open();
+  const { database } = opened;
+  let statements = 0;
+  const counting: PostgresClient = {
+    unsafe: (...args) => {
+      statements++;
+      return database.sql.unsafe(...args);
+    },
+  };
+  await using repository = new PostgresPipelineRunRepository(counting);
+  await Promise.all(
+    Array.from(
+      { length: 300 },
+      () => repository.logPipelineRun(transition("STARTED")),
+    ),
+  );
+  assertEquals(statements, 2);
+});
+
+Deno.test("PostgresPipelineRunRepository repeats a statement whose answer was lost, to no effect", async () => {
+  await using opened = await open();
+  const { database } = opened;
+  let lost = 0;
+  const losing: PostgresClient = {
+    unsafe: async (...args) => {
+      const rows = await database.sql.unsafe(...args);
+      const code = ["CONNECTION_CLOSED", "EPIPE"][lost++];
+      if (code !== undefined) throw Object.assign(new Error("lost"), { code });
+      return rows;
+    },
+  };
+  const warnings: RegistryWarning[] = [];
+  await using repository = new PostgresPipelineRunRepository(losing, {
+    onWarning: (warning) => warnings.push(warning),
+  });
+  const row = transition("COMPLETED");
+  await Promise.all([
+    repository.logPipelineRun(row),
+    repository.setPayloadField(row.pipelineRunId, "key", 1),
+  ]);
+  assertEquals(lost, 3);
+  assertEquals((await repository.listRecent(undefined, 9)).length, 1);
+  assertEquals(warnings.map((warning) => warning.kind), ["row"]);
+});
+
+// postgres.js gives the answers of a busy connection to the wrong callers from
+// then on, once a parameter cannot be serialised.
+Deno.test("PostgresPipelineRunRepository gives the client only what it can serialise", async () => {
+  await using opened = await open();
+  const { database } = opened;
+  const sql = postgres(database.url, { max: 1 });
+  const checking: PostgresClient = {
+    unsafe: (query, parameters = [], options) => {
+      for (const parameter of parameters) {
+        assert(typeof parameter === "string", `a ${typeof parameter}`);
+      }
+      return sql.unsafe(query, parameters, options);
+    },
+  };
+  try {
+    await using repository = new PostgresPipelineRunRepository(checking);
+    const cycle: Record<string, unknown> = {};
+    cycle.self = cycle;
+    const bad = [undefined, 1n, cycle, () => {}, Symbol("bad")];
+    const rows = Array.from({ length: 50 }, () => transition("STARTED"));
+    const results = await Promise.allSettled(rows.flatMap((row, i) => [
+      repository.logPipelineRun(row),
+      repository.setPayloadField(row.pipelineRunId, "bad", bad[i % 5]),
+      repository.logPipelineRun(
+        transition("STARTED", { runInfo: { data: bad[i % 5] as never } }),
+      ),
+      repository.setPayloadField(row.pipelineRunId, "i", i),
+      repository.getPayload(row.pipelineRunId),
+    ]));
+    assertEquals(
+      results.filter((_, i) => i % 5 === 1).map(({ status }) => status),
+      rows.map(() => "rejected"),
+    );
+    for (const [i, row] of rows.entries()) {
+      const read = await repository.getPipelineRun(row.pipelineRunId);
+      assertEquals(read?.pipelineRunId, row.pipelineRunId);
+      assertEquals(await repository.getPayload(row.pipelineRunId), { i });
+    }
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository.listRecentWithAttribution() names datasets and owners", async () => {
+  await using opened = await open();
+  const { repository, database } = opened;
+  const datasetId = crypto.randomUUID();
+  const ownerId = crypto.randomUUID();
+  await database.sql`
+    create table datasets (id uuid primary key, name text, owner_id uuid)
+  `;
+  await database
+    .sql`insert into datasets values (${datasetId}, 'docs', ${ownerId})`;
+  await repository.logPipelineRun(transition("STARTED"));
+  await repository.logPipelineRun(transition("STARTED", { datasetId }));
+  const rows = await repository.listRecentWithAttribution(undefined, 10);
+  assertEquals(
+    rows.map((row) => [row.datasetId, row.datasetName, row.ownerId]),
+    [[datasetId, "docs", ownerId], [undefined, undefined, undefined]],
+  );
+  assertEquals(
+    (await repository.listRecentWithAttribution(datasetId, 10)).length,
+    1,
+  );
+});
+
+Deno.test("PostgresPipelineRunRepository.resetOrphans() ends each orphan once, however many do", async () => {
+  await using opened = await open();
+  const { repository, database } = opened;
+  const rows = Array.from({ length: 30 }, () => transition("STARTED"));
+  await Promise.all(rows.map((row) => repository.logPipelineRun(row)));
+  const counts = await Promise.all(
+    Array.from({ length: 10 }, () => repository.resetOrphans("gone")),
+  );
+  assertEquals(counts.reduce((sum, count) => sum + count), 30);
+  const [{ count }] = await database.sql`
+    select count(*)::int from pipeline_runs
+    where status = 'DATASET_PROCESSING_ERRORED'
+  `;
+  assertEquals(count, 30);
+});
+
+Deno.test("PostgresPipelineRunRepository writes again when Postgres was killed and came back", async () => {
+  await using server = await startPostgresServer();
+  const sql = postgres(server.url, {
+    onnotice: () => {},
+    backoff: () => 0.05,
+  });
+  try {
+    await using repository = new PostgresPipelineRunRepository(sql, {
+      onWarning: () => {},
+    });
+    await repository.migrate();
+    const before = transition("STARTED");
+    await repository.logPipelineRun(before);
+    await server.kill("SIGKILL");
+    const during = transition("STARTED");
+    const logged = repository.logPipelineRun(during, { timeout: Infinity });
+    await assertRejects(
+      () => repository.getPipelineRun(before.pipelineRunId),
+      RepositoryError,
+    );
+    await assertPending(logged);
+    await server.start();
+    await logged;
+    for (const { pipelineRunId } of [before, during]) {
+      const row = await repository.getPipelineRun(pipelineRunId);
+      assertEquals(row?.pipelineRunId, pipelineRunId);
+    }
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres is silent", async () => {
+  await using server = await startPostgresServer();
+  const sql = postgres(server.url, {
+    onnotice: () => {},
+    backoff: () => 0.05,
+  });
+  try {
+    await using repository = new PostgresPipelineRunRepository(sql, {
+      statementTimeout: 200,
+      writeTimeout: 300,
+      onWarning: () => {},
+    });
+    await repository.migrate();
+    const row = transition("STARTED", { id: crypto.randomUUID() });
+    await server.suspend();
+    const started = performance.now();
+    await Promise.all([
+      assertRejects(
+        () => repository.logPipelineRun(row),
+        RepositoryError,
+        "Nothing was written in 300 ms",
+      ),
+      assertRejects(
+        () => repository.listRecent(undefined, 1),
+        RepositoryError,
+        "Postgres did not answer in 200 ms",
+      ),
+    ]);
+    assert(performance.now() - started < 2_000);
+    await server.resume();
+    await repository.logPipelineRun(row);
+    assertEquals((await repository.listRecent(undefined, 9)).length, 1);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository refuses what finds no room to wait", async () => {
+  const down: PostgresClient = {
+    unsafe: () => Promise.reject(new Error("down")),
+  };
+  const repository = new PostgresPipelineRunRepository(down, {
+    maxQueuedBytes: 1_000,
+    onWarning: () => {},
+  });
+  const runId = crypto.randomUUID();
+  const waiting = repository.setPayloadField(runId, "key", "x".repeat(900));
+  await assertRejects(
+    () => repository.setPayloadField(runId, "key", "x".repeat(900)),
+    RepositoryError,
+    "Too much waits to be written",
+  );
+  const row = repository.logPipelineRun(transition("COMPLETED"), {
+    timeout: Infinity,
+  });
+  await assertPending(row);
+  await Promise.all([
+    assertRejects(() => waiting, RepositoryError, "closed"),
+    assertRejects(() => row, RepositoryError, "closed"),
+    repository.close({ timeout: 0 }),
+  ]);
+});
+
+Deno.test("PostgresPipelineRunRepository.close() writes what waits and leaves the client open", async () => {
+  await using opened = await open();
+  const { repository, database } = opened;
+  const logged = repository.logPipelineRun(transition("STARTED"));
+  await repository.close();
+  await logged;
+  const error = await assertRejects(
+    () => repository.logPipelineRun(transition("STARTED")),
+    RepositoryError,
+    "closed",
+  );
+  assertEquals(error.transient, false);
+  const [{ count }] = await database.sql`
+    select count(*)::int from pipeline_runs
+  `;
+  assertEquals(count, 1);
+});
+
+Deno.test("PostgresPipelineRunRepository refuses numbers that make no sense", () => {
+  const client: PostgresClient = { unsafe: () => Promise.resolve([]) };
+  assertThrows(
+    () => new PostgresPipelineRunRepository(client, { renewal: 60_000 }),
+    RangeError,
+    "renewal must be less than lease",
+  );
+  for (const name of ["lease", "writeTimeout", "maxQueuedBytes"]) {
+    for (const value of [0, -1, NaN]) {
+      assertThrows(
+        () => new PostgresPipelineRunRepository(client, { [name]: value }),
+        RangeError,
+        `Cannot create repository: ${name} must be`,
+      );
+    }
+  }
+});

@@ -1,0 +1,580 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import {
+  PipelineRunRegistry,
+  type RegistryWarning,
+  RepositoryError,
+  type RunEvent,
+  UnknownRunError,
+} from "../../mod.ts";
+import {
+  type PostgresClient,
+  PostgresPipelineRunRepository,
+  type PostgresPipelineRunRepositoryOptions,
+} from "../../src/postgres/mod.ts";
+import { createRunHandler } from "../../src/http/mod.ts";
+import { CLAIM, READ_REQUESTS, RENEW } from "../../src/postgres/sql/log.ts";
+import { assertPending } from "../assert_pending.ts";
+import { type Database, openDatabase } from "./postgres_server.ts";
+
+interface Opened extends AsyncDisposable {
+  readonly database: Database;
+  readonly repository: PostgresPipelineRunRepository;
+  readonly registry: PipelineRunRegistry;
+  readonly warnings: RegistryWarning[];
+}
+
+/** A registry on a database of its own, whose client `wrap` may change. */
+async function open(
+  options: PostgresPipelineRunRepositoryOptions = {},
+  wrap: (client: PostgresClient) => PostgresClient = (client) => client,
+): Promise<Opened> {
+  const stack = new AsyncDisposableStack();
+  const database = stack.use(await openDatabase());
+  const warnings: RegistryWarning[] = [];
+  const onWarning = (warning: RegistryWarning) => warnings.push(warning);
+  const repository = stack.use(
+    new PostgresPipelineRunRepository(wrap(database.sql), {
+      onWarning,
+      ...options,
+    }),
+  );
+  await repository.migrate();
+  const registry = stack.use(
+    new PipelineRunRegistry({ repository, onWarning, channelCapacity: 4 }),
+  );
+  return {
+    database,
+    repository,
+    registry,
+    warnings,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+const seqAndKind = ({ seq, kind }: RunEvent) => `${seq} ${kind}`;
+
+Deno.test("PipelineRunRegistry.subscribe() refills what the memory has lost from the log", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 50; i++) yield i;
+    },
+  );
+  const reader = registry.subscribe(runId).getReader();
+  await outcome;
+  const payloads: unknown[] = [];
+  const kinds = new Set<string>();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    kinds.add(read.value.kind);
+    if (read.value.kind === "Yield") payloads.push(read.value.payload);
+  }
+  assertEquals(payloads, Array.from({ length: 50 }, (_, i) => i));
+  assertEquals([...kinds], ["Started", "Yield", "Completed"]);
+});
+
+Deno.test("PipelineRunRegistry tells exactly what was dropped from the log, and keeps the ending", async () => {
+  const gate = Promise.withResolvers<void>();
+  await using opened = await open(
+    { maxQueuedBytes: 2_000, statementTimeout: 60_000 },
+    (client) => ({
+      unsafe: async (query, ...rest) => {
+        if (query.includes("pipeline_run_leases l\n    set\n      last_seq")) {
+          await gate.promise;
+        }
+        return await client.unsafe(query, ...rest);
+      },
+    }),
+  );
+  const { registry } = opened;
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 100; i++) yield "x".repeat(50);
+    },
+  );
+  await assertPending(outcome);
+  gate.resolve();
+  assertEquals((await outcome).durable, true);
+  const events = await Array.fromAsync(
+    registry.subscribe(runId, { lag: "skip" }),
+  );
+  const lagged = events.filter((event) => event.kind === "Lagged");
+  assertEquals(lagged.length, 1);
+  const missed = lagged[0].kind === "Lagged" ? lagged[0].missed : 0;
+  assertEquals(events.length - 1 + missed, 102);
+  assert(missed > 0 && missed < 100, `missed ${missed}`);
+  assertEquals(events.at(-1)?.kind, "Completed");
+});
+
+Deno.test("RunContext.publish() refuses what the log cannot hold, and the run goes on", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const { runId, phase } = await registry.registerInline(
+    { pipelineName: "work" },
+    ({ publish }) => {
+      assertThrows(() => publish(1n), TypeError, "payload must be JSON");
+      assertThrows(
+        () => publish("x".repeat(2_000_000)),
+        RangeError,
+        "at most 1048576 bytes",
+      );
+      publish({ text: "a\0b\ud800" });
+    },
+  );
+  assertEquals(phase, { name: "Completed" });
+  const events = await Array.fromAsync(registry.subscribe(runId));
+  assertEquals(events.map(seqAndKind), [
+    "1 Started",
+    "2 Yield",
+    "3 Completed",
+  ]);
+  assertEquals(events[1].payload, { text: "a\ufffdb\ufffd" });
+});
+
+Deno.test("PipelineRunRegistry.sweep() prunes the events of runs that ended long ago, and nothing else", async () => {
+  await using opened = await open({ logRetention: 3_600_000 });
+  const { registry, database } = opened;
+  const run = async () => {
+    const { runId } = await registry.registerInline(
+      { pipelineName: "work" },
+      ({ publish }) => publish(1),
+    );
+    return runId;
+  };
+  const old = await run();
+  await database.sql`
+    update pipeline_run_events set logged_at = now() - interval '2 hours'
+  `;
+  const recent = await run();
+  const live = await registry.registerBackground(
+    { pipelineName: "work" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  assertEquals((await registry.sweep()).pruned, 3);
+  const left = await database.sql`
+    select distinct pipeline_run_id as id from pipeline_run_events
+  `;
+  assert(!left.some(({ id }) => id === old));
+  assert(left.some(({ id }) => id === recent));
+  assertEquals(
+    (await opened.repository.getPipelineRun(old))?.status,
+    "DATASET_PROCESSING_COMPLETED",
+  );
+  await registry.abort(live.runId);
+});
+
+Deno.test("PipelineRunRegistry.status() tells of any run", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  assertEquals(await registry.status(crypto.randomUUID()), undefined);
+  const failed = await registry.registerInline({ pipelineName: "work" }, () => {
+    throw new Error("boom");
+  });
+  await using other = new PipelineRunRegistry({
+    repository: opened.repository,
+  });
+  const { row, ...status } = (await other.status(failed.runId))!;
+  assertEquals(status, {
+    runId: failed.runId,
+    phase: { name: "Errored", message: "boom" },
+    ended: true,
+    firstSeq: 1,
+    lastSeq: 2,
+  });
+  assertEquals(row?.runInfo, { data: "None", error: "boom" });
+});
+
+Deno.test("PipelineRunRegistry.subscribe() gives an event of this instance's run once it is in the log, where asked to", async () => {
+  const gate = Promise.withResolvers<void>();
+  await using opened = await open({ statementTimeout: 60_000 }, (client) => ({
+    unsafe: async (query, ...rest) => {
+      if (query.includes("insert into pipeline_run_events")) await gate.promise;
+      return await client.unsafe(query, ...rest);
+    },
+  }));
+  const { registry } = opened;
+  const { runId } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async function* () {
+      yield 1;
+    },
+  );
+  const durable = Array.fromAsync(registry.subscribe(runId, { durable: true }));
+  const early = registry.subscribe(runId);
+  for await (const { kind } of early) if (kind === "Yield") break;
+  await assertPending(durable);
+  gate.resolve();
+  assertEquals((await durable).map(seqAndKind), [
+    "1 Started",
+    "2 Yield",
+    "3 Completed",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() serves many readers of one position with one question", async () => {
+  const asked: number[] = [];
+  await using opened = await open({}, (client) => ({
+    unsafe: (query, parameters, ...rest) => {
+      if (query.includes("'over'")) {
+        asked.push(JSON.parse(parameters![0] as string).length);
+      }
+      return client.unsafe(query, parameters, ...rest);
+    },
+  }));
+  const { registry } = opened;
+  const { runId } = await registry.registerInline(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 50; i++) yield i;
+    },
+  );
+  const readers = await Promise.all(
+    Array.from(
+      { length: 1_000 },
+      () => Array.fromAsync(registry.subscribe(runId)),
+    ),
+  );
+  for (const events of readers) assertEquals(events.length, 52);
+  assertEquals(asked, [1]);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() reads large payloads in portions, for a reader who may stop", async () => {
+  const payload = "x".repeat(100_000);
+  const lengths: number[] = [];
+  await using opened = await open({}, (client) => ({
+    unsafe: async (query, ...rest) => {
+      const rows = await client.unsafe(query, ...rest);
+      if (query.includes("'over'") && rows.length > 0) {
+        lengths.push(String(Object.values(rows[0] as object)[0]).length);
+      }
+      return rows;
+    },
+  }));
+  const { registry } = opened;
+  const { runId } = await registry.registerInline(
+    { pipelineName: "work" },
+    async function* () {
+      for (let i = 0; i < 20; i++) yield payload;
+    },
+  );
+  const events = await Array.fromAsync(registry.subscribe(runId));
+  assertEquals(events.length, 22);
+  assert(
+    lengths.every((length) => length < 400_000),
+    `a portion was of ${lengths} characters`,
+  );
+});
+
+Deno.test("PipelineRunRegistry.subscribe() begins behind the former attempt as soon as a new one is claimed", async () => {
+  const gates: Promise<void>[] = [];
+  await using opened = await open({ statementTimeout: 60_000 }, (client) => ({
+    unsafe: async (query, ...rest) => {
+      if (query.includes("insert into pipeline_run_events")) await gates.at(0);
+      return await client.unsafe(query, ...rest);
+    },
+  }));
+  const { registry, repository } = opened;
+  const spec = { pipelineName: "work", runId: crypto.randomUUID() };
+  await registry.registerInline(spec, () => {});
+  const { promise, resolve } = Promise.withResolvers<void>();
+  gates.push(promise);
+  await registry.registerBackground(spec, () => {});
+  await using other = new PipelineRunRegistry({ repository });
+  const events = Array.fromAsync(other.subscribe(spec.runId));
+  assertEquals((await other.status(spec.runId))?.firstSeq, 3);
+  resolve();
+  assertEquals((await events).map(seqAndKind), ["3 Started", "4 Completed"]);
+});
+
+/** A run that another instance has begun and cannot end, since it died. */
+async function orphan({ database, registry }: Opened): Promise<string> {
+  const { runId } = await registry.registerBackground(
+    { pipelineName: "work" },
+    () => new Promise(() => {}),
+  );
+  for await (const _ of registry.subscribe(runId, { durable: true })) break;
+  await database.sql`
+    update pipeline_run_leases set expires_at = now() - interval '1 second'
+  `;
+  return runId;
+}
+
+Deno.test("PipelineRunRegistry.status() tells of a run whose lease ran out that its last event is to come", async () => {
+  await using opened = await open();
+  const runId = await orphan(opened);
+  await using repository = new PostgresPipelineRunRepository(
+    opened.database.sql,
+  );
+  await using other = new PipelineRunRegistry({ repository });
+  const { row: _row, ...status } = (await other.status(runId))!;
+  assertEquals(status, {
+    runId,
+    phase: { name: "Errored", message: "lease_expired" },
+    ended: false,
+    firstSeq: 1,
+    lastSeq: 1,
+  });
+  const handler = createRunHandler(other);
+  const response = await handler(
+    new Request(`http://localhost/runs/${runId}/events?after=1`),
+  );
+  assertEquals(response.status, 200);
+  const text = response.text();
+  await other.sweep();
+  assertMatch(await text, /^id: 1\n\nid: 2\nevent: Errored\n.*lease_expired/);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() gives the last attempt that began, where a newer claim was given up", async () => {
+  await using opened = await open();
+  const { database, registry } = opened;
+  const runId = crypto.randomUUID();
+  const spec = { pipelineName: "work", runId };
+  await registry.registerInline(spec, () => {});
+  await registry.registerInline(spec, () => {});
+  await database.sql`
+    update pipeline_run_leases
+    set generation = generation + 1, first_seq = last_seq + 1`;
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await using other = new PipelineRunRegistry({ repository });
+  const events = await Array.fromAsync(other.subscribe(runId));
+  assertEquals(events.map(seqAndKind), ["3 Started", "4 Completed"]);
+  assertEquals((await other.status(runId))!.firstSeq, 3);
+});
+
+Deno.test("PipelineRunRegistry.status() knows where a live attempt begins whose former one is pruned", async () => {
+  await using opened = await open({ logRetention: 1 });
+  const { registry, repository, database } = opened;
+  const spec = { pipelineName: "work", runId: crypto.randomUUID() };
+  await registry.registerInline(spec, () => {});
+  await registry.registerBackground(spec, () => new Promise(() => {}));
+  for await (
+    const { seq } of registry.subscribe(spec.runId, { durable: true })
+  ) if (seq === 3) break;
+  await database.sql`
+    update pipeline_run_events set logged_at = now() - interval '1 hour'
+  `;
+  await registry.sweep();
+  await using other = new PipelineRunRegistry({ repository });
+  const status = await other.status(spec.runId);
+  assertEquals([status?.firstSeq, status?.lastSeq], [3, 3]);
+});
+
+Deno.test("PipelineRunRegistry.abort() of a run that no instance knows is an UnknownRunError", async () => {
+  await using opened = await open();
+  await assertRejects(
+    () => opened.registry.abort(crypto.randomUUID()),
+    UnknownRunError,
+  );
+});
+
+Deno.test("PipelineRunRegistry.abort() leaves a finished run of another instance as it is", async () => {
+  await using opened = await open();
+  const { runId } = await opened.registry.registerInline(
+    { pipelineName: "work" },
+    () => {},
+  );
+  await using other = new PipelineRunRegistry({
+    repository: opened.repository,
+  });
+  await other.abort(runId, "too late");
+  assertEquals((await other.status(runId))?.phase, { name: "Completed" });
+});
+
+Deno.test("PipelineRunRegistry.abort() of many runs of another instance touches only their leases", async () => {
+  let renewals = 0;
+  await using opened = await open({}, (client) => ({
+    unsafe(query, parameters, options) {
+      if (query === RENEW) renewals++;
+      return client.unsafe(query, parameters, options);
+    },
+    listen: (...listening) => client.listen!(...listening),
+  }));
+  const { database, registry } = opened;
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await using other = new PipelineRunRegistry({ repository });
+  const handles = await Promise.all(
+    Array.from({ length: 100 }, (_, index) =>
+      registry.registerBackground({
+        pipelineName: `held ${index}`,
+        runId: crypto.randomUUID(),
+      }, () => new Promise(() => {}))),
+  );
+  await Promise.all(
+    handles.map(({ runId, pipelineName }) => other.abort(runId, pipelineName)),
+  );
+  for (const { outcome, pipelineName } of handles) {
+    const { phase, durable } = await outcome;
+    const message = `aborted: ${pipelineName}`;
+    assertEquals([phase, durable], [{ name: "Errored", message }, true]);
+  }
+  assertEquals(renewals, 0);
+});
+
+Deno.test("PipelineRunRegistry.abort() reaches a run that is claimed and does not know it yet", async () => {
+  const runId = crypto.randomUUID();
+  const claimed = Promise.withResolvers<void>();
+  const heard = Promise.withResolvers<void>();
+  const listens = Promise.withResolvers<void>();
+  let requested = false;
+  let renewals = 0;
+  await using opened = await open({}, (client) => ({
+    async unsafe(query, parameters, options) {
+      const answer = await client.unsafe(query, parameters, options);
+      if (query === CLAIM && parameters![0] === runId) {
+        claimed.resolve();
+        await heard.promise;
+      }
+      if (query === RENEW) renewals++;
+      if (query === READ_REQUESTS) (requested ? heard : listens).resolve();
+      return answer;
+    },
+    listen: (...listening) => client.listen!(...listening),
+  }));
+  const { database, registry } = opened;
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await using other = new PipelineRunRegistry({ repository });
+  const forever = () => new Promise(() => {});
+  const spec = { pipelineName: "held" };
+  await registry.registerBackground(
+    { ...spec, runId: crypto.randomUUID() },
+    forever,
+  );
+  await listens.promise;
+  const outcome = registry.registerInline({ ...spec, runId }, forever);
+  await claimed.promise;
+  requested = true;
+  await other.abort(runId, "early");
+  const message = "aborted: early";
+  assertEquals((await outcome).phase, { name: "Errored", message });
+  assertEquals(renewals, 0);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() ends at once when a wait is cancelled", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const reader = registry.subscribe(crypto.randomUUID()).getReader();
+  const read = reader.read();
+  await reader.cancel();
+  assertEquals((await read).done, true);
+  const controller = new AbortController();
+  const aborted = registry.subscribe(crypto.randomUUID(), {
+    signal: controller.signal,
+  }).getReader().read();
+  controller.abort(new Error("left"));
+  await assertRejects(() => aborted, Error, "left");
+});
+
+Deno.test("PipelineRunRegistry.shutdown() closes the streams of runs that others may run", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const unknown = registry.subscribe(crypto.randomUUID()).getReader();
+  const { runId } = await registry.registerBackground(
+    { pipelineName: "work" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  const live = Array.fromAsync(registry.subscribe(runId));
+  await registry.shutdown();
+  assertEquals((await unknown.read()).done, true);
+  assertEquals((await live).map(seqAndKind), ["1 Started", "2 Errored"]);
+});
+
+Deno.test("PostgresPipelineRunRepository without shared writes rows and nothing else", async () => {
+  await using opened = await open({ shared: false });
+  const { registry, database, repository } = opened;
+  await registry.registerInline({ pipelineName: "work" }, ({ publish }) => {
+    publish(1n); // What nobody stores need not be JSON.
+  });
+  assertEquals(repository.runLog, undefined);
+  const [counts] = await database.sql`
+    select
+      (select count(*)::int from pipeline_runs) as rows,
+      (select count(*)::int from pipeline_run_events) as events,
+      (select count(*)::int from pipeline_run_leases) as leases
+  `;
+  assertEquals({ ...counts }, { rows: 2, events: 0, leases: 0 });
+});
+
+Deno.test("PipelineRunRegistry ends a run whose rows the table refuses, for who follows it too", async () => {
+  await using opened = await open();
+  const { registry, database } = opened;
+  await database.sql`
+    alter table pipeline_runs add check (pipeline_name <> 'poison')
+  `;
+  const { runId, phase, durable } = await registry.registerInline(
+    { pipelineName: "poison" },
+    ({ publish }) => publish(1),
+  );
+  assertEquals([phase.name, durable], ["Completed", false]);
+  const events = await Array.fromAsync(registry.subscribe(runId));
+  assertEquals(events.map(seqAndKind), [
+    "1 Started",
+    "2 Yield",
+    "3 Completed",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry.abort() reaches the newest attempt, not the one that ended here", async () => {
+  await using opened = await open({ renewal: 100 });
+  const { registry, repository } = opened;
+  const runId = crypto.randomUUID();
+  await registry.registerInline({ pipelineName: "work", runId }, () => {});
+  await using other = new PipelineRunRegistry({ repository });
+  const { outcome } = await other.registerBackground(
+    { pipelineName: "work", runId },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  const { phase } = (await registry.status(runId))!;
+  assert(phase.name === "Pending" || phase.name === "Running", phase.name);
+  await registry.abort(runId, "enough");
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    message: "aborted: enough",
+  });
+});
+
+Deno.test("PostgresPipelineRunRepository.close() errors the streams that follow: their runs have not ended", async () => {
+  await using opened = await open();
+  const reader = opened.registry.subscribe(crypto.randomUUID()).getReader();
+  const read = reader.read();
+  await Promise.all([
+    assertRejects(() => read, RepositoryError, "The repository was closed"),
+    opened.repository.close(),
+  ]);
+});
+
+Deno.test("PipelineRunRegistry keeps a run whose first statement is slow and repeated", async () => {
+  await using opened = await open({ statementTimeout: 300 });
+  const { registry, database } = opened;
+  await database.sql.unsafe(`
+    create function slow() returns trigger language plpgsql as $$
+    begin
+      if new.kind = 'Started' then perform pg_sleep(0.7); end if;
+      return new;
+    end $$;
+    create trigger slow before insert on pipeline_run_events
+      for each row execute function slow()`);
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  const reader = registry.subscribe(runId).getReader();
+  assertEquals((await reader.read()).value?.kind, "Started");
+  await database.sql`drop trigger slow on pipeline_run_events`;
+  await registry.abort(runId);
+  const { phase, durable } = await outcome;
+  assertEquals([phase.name, durable], ["Errored", true]);
+  const kinds = await database.sql`
+    select kind from pipeline_run_events where pipeline_run_id = ${runId}
+    order by seq
+  `;
+  assertEquals(kinds.map(({ kind }) => kind), ["Started", "Errored"]);
+  await reader.cancel();
+});

@@ -1,0 +1,68 @@
+import { assertEquals } from "@std/assert";
+import type postgres from "postgres";
+import * as sql from "../../src/postgres/sql/log.ts";
+import { schemaSql } from "../../src/postgres/sql/schema.ts";
+import { openDatabase } from "./postgres_server.ts";
+
+/** What is done for one run, or a few of them, or those of one owner. */
+const STATEMENTS: Readonly<Record<string, string>> = {
+  CLAIM: sql.CLAIM,
+  READ_ENDING: sql.READ_ENDING,
+  READ_EVENTS: sql.READ_EVENTS,
+  READ_REQUESTS: sql.READ_REQUESTS,
+  RENEW: sql.RENEW,
+  REQUEST_ABORT: sql.REQUEST_ABORT,
+  STATUS: sql.STATUS,
+  WRITE_STEPS: sql.WRITE_STEPS.first,
+  "WRITE_STEPS again": sql.WRITE_STEPS.again,
+  WRITE_WHOLE_RUNS: sql.WRITE_WHOLE_RUNS.first,
+};
+
+const RUNS = 20_000;
+
+/** Many runs that have ended, of which the planner has no statistics yet. */
+async function fill(client: postgres.Sql): Promise<void> {
+  await client.unsafe(`
+    with run as (
+      select gen_random_uuid() as id from generate_series(1, ${RUNS})
+    ), lease as (
+      insert into pipeline_run_leases (
+        pipeline_run_id, owner, claim, generation, last_seq, expires_at
+      )
+      select id, gen_random_uuid(), gen_random_uuid(), 1, 2, now() from run
+    ), written as (
+      insert into pipeline_runs (
+        id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id
+      )
+      select gen_random_uuid(), now(), 'DATASET_PROCESSING_COMPLETED', id, 'a', id
+      from run
+    )
+    insert into pipeline_run_events (pipeline_run_id, seq, kind, at)
+    select id, seq, case seq when 1 then 'Started' else 'Completed' end, now()
+    from run, generate_series(1, 2) seq`);
+}
+
+/** The steps of a statement's plan that go through the runs of others. */
+async function scans(client: postgres.Sql, statement: string) {
+  const rows = await client.unsafe(`explain (generic_plan) ${statement}`)
+    .simple();
+  const lines = rows.map((row): string => row["QUERY PLAN"]);
+  return lines.filter((line, index) =>
+    /Seq Scan on pipeline_run/.test(line) ||
+    /Scan (using|on) pipeline_run_events_ending_idx/.test(line) ||
+    /Scan (using|on) pipeline_runs_created_at_idx/.test(line) ||
+    /Scan (using|on) pipeline_run_leases_live_idx/.test(line) &&
+      !lines[index + 1].includes("Index Cond: (owner =")
+  );
+}
+
+for (const size of ["small", "large"]) {
+  for (const [name, statement] of Object.entries(STATEMENTS)) {
+    Deno.test(`${name} is planned to look at its runs alone while the tables are ${size}`, async () => {
+      await using database = await openDatabase();
+      await database.sql.unsafe(schemaSql).simple();
+      if (size === "large") await fill(database.sql);
+      assertEquals(await scans(database.sql, statement), []);
+    });
+  }
+}

@@ -1,0 +1,89 @@
+import { assert } from "@std/assert";
+import { MOD, runChildProcess } from "../child_process.ts";
+
+/** What a child measured. */
+interface Measured {
+  /** The heap after the warm-up, in bytes, with all garbage collected. */
+  heapBefore: number;
+  /** The heap at the end. */
+  heapAfter: number;
+  /** How long the fastest fifth of the first tenth took, in milliseconds. */
+  first: number;
+  /** How long the fastest fifth of the last tenth took. */
+  last: number;
+}
+
+/** Does something so many times in a process of its own, after a warm-up. */
+async function measure(times: number, something: string): Promise<Measured> {
+  const { stdout } = await runChildProcess(
+    `
+      import { PipelineRunRegistry } from "${MOD}";
+      const registry = new PipelineRunRegistry({ maxInMemoryRuns: 4_096 });
+      const pipelineName = "ingest";
+      const runId = crypto.randomUUID();
+      async function* work() {
+        yield "a";
+        yield "b";
+      }
+      async function repeat(times) {
+        const start = performance.now();
+        for (let i = 0; i < times; i++) await (${something});
+        return performance.now() - start;
+      }
+      async function fastestFifth(times) {
+        let fastest = Infinity;
+        for (let i = 0; i < 5; i++) {
+          fastest = Math.min(fastest, await repeat(times / 5));
+        }
+        return fastest;
+      }
+      function heap() {
+        for (let i = 0; i < 3; i++) gc();
+        return Deno.memoryUsage().heapUsed;
+      }
+      await repeat(${times / 5});
+      const heapBefore = heap();
+      const first = await fastestFifth(${times / 10});
+      await repeat(${times * 0.8});
+      const last = await fastestFifth(${times / 10});
+      const heapAfter = heap();
+      console.log(JSON.stringify({ heapBefore, heapAfter, first, last }));
+      await registry.shutdown();
+    `,
+    { flags: ["--v8-flags=--expose-gc"] },
+  );
+  return JSON.parse(stdout);
+}
+
+/** Fails if the heap has grown by more than a tenth, or it takes twice as long. */
+function assertSteady({ heapBefore, heapAfter, first, last }: Measured): void {
+  assert(
+    heapAfter <= heapBefore * 1.1,
+    `the heap grew from ${heapBefore} to ${heapAfter} bytes`,
+  );
+  assert(last <= first * 2, `it slowed down from ${first} to ${last} ms`);
+}
+
+Deno.test("PipelineRunRegistry takes no more memory and time after 100,000 runs", async () => {
+  assertSteady(
+    await measure(100_000, "registry.registerInline({ pipelineName }, work)"),
+  );
+});
+
+Deno.test("PipelineRunRegistry takes no more memory and time after 20,000 attempts of one run id", async () => {
+  assertSteady(
+    await measure(
+      20_000,
+      "registry.registerInline({ pipelineName, runId }, work)",
+    ),
+  );
+});
+
+Deno.test("PipelineRunRegistry takes no more memory and time after 50,000 subscriptions to unknown runs", async () => {
+  assertSteady(
+    await measure(
+      50_000,
+      "registry.subscribe(crypto.randomUUID()).cancel()",
+    ),
+  );
+});

@@ -1,0 +1,422 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import {
+  MemoryPipelineRunRepository,
+  PipelineRunRegistry,
+  UnknownRunError,
+} from "../../mod.ts";
+import { assertPending, runMicrotasks } from "../assert_pending.ts";
+import {
+  ControlledRepository,
+  recordingRepository,
+  statuses,
+} from "../repository/controlled_repository.ts";
+import {
+  forever,
+  kindsOf,
+  KNOWN,
+  noop,
+  registerHeld,
+  RUN_ID,
+  SPEC,
+  SPELLINGS,
+} from "../known_run.ts";
+import { WatchedSignal } from "../watched_signal.ts";
+
+const UNSHOWABLE = "Unknown error: it cannot be shown as a string";
+
+// abort()
+
+Deno.test("PipelineRunRegistry.abort() ends the run as aborted", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const { outcome, run } = await registerHeld(registry);
+  const { signal } = run;
+  await registry.abort(RUN_ID);
+  assertEquals(await outcome, {
+    runId: RUN_ID,
+    phase: { name: "Errored", message: "aborted" },
+    durable: true,
+  });
+  assertEquals(signal.reason.name, "AbortError");
+  const row = await repository.getPipelineRun(RUN_ID);
+  assertEquals(row?.status, "DATASET_PROCESSING_ERRORED");
+  assertEquals(row?.runInfo, { data: "None", error: "abort" });
+});
+
+for (
+  const [name, reason, text] of [
+    ["a string", "enough", "enough"],
+    ["an Error", new TypeError("enough"), "enough"],
+    ["null", null, "null"],
+    ["something that cannot be shown", Object.create(null), UNSHOWABLE],
+  ] as [string, unknown, string][]
+) {
+  Deno.test(`PipelineRunRegistry.abort() tells ${name} as its reason`, async () => {
+    const repository = new MemoryPipelineRunRepository();
+    await using registry = new PipelineRunRegistry({ repository });
+    const { outcome, run } = await registerHeld(registry);
+    const { signal } = run;
+    await registry.abort(RUN_ID, reason);
+    assertStrictEquals(signal.reason, reason);
+    assertEquals((await outcome).phase, {
+      name: "Errored",
+      message: `aborted: ${text}`,
+    });
+    const row = await repository.getPipelineRun(RUN_ID);
+    assertEquals(row?.runInfo?.error, text);
+  });
+}
+
+Deno.test("PipelineRunRegistry.abort() understands any spelling of the run id", async () => {
+  await using registry = new PipelineRunRegistry();
+  for (const spelling of SPELLINGS) {
+    const { outcome } = await registerHeld(registry);
+    await registry.abort(spelling);
+    assertEquals((await outcome).phase.name, "Errored");
+  }
+});
+
+Deno.test("PipelineRunRegistry.abort() before the start keeps the work from being called", async () => {
+  await using registry = new PipelineRunRegistry();
+  let called = false;
+  const outcome = registry.registerInline(KNOWN, () => {
+    called = true;
+  });
+  await registry.abort(RUN_ID);
+  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  await runMicrotasks();
+  assertEquals(called, false);
+  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
+});
+
+Deno.test("PipelineRunRegistry.abort() a second time changes nothing", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const { run } = await registerHeld(registry);
+  await Promise.all([
+    registry.abort(RUN_ID, "first"),
+    registry.abort(RUN_ID, "second"),
+  ]);
+  await registry.abort(RUN_ID, "third");
+  assertEquals(run.signal.reason, "first");
+  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
+  assertEquals(repository.asked.length, 2);
+});
+
+Deno.test("PipelineRunRegistry.abort() leaves a finished run as it is", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  await registry.registerInline(KNOWN, noop);
+  await registry.abort(RUN_ID);
+  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
+  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Completed"]);
+  assertEquals(repository.asked.length, 2);
+});
+
+Deno.test("PipelineRunRegistry.abort() leaves a run alone whose completion is being written", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const { complete, outcome, run } = await registerHeld(registry);
+  const row = Promise.withResolvers<void>();
+  repository.beforeRow = () => row.promise;
+  complete();
+  await runMicrotasks();
+  const aborted = registry.abort(RUN_ID);
+  await assertPending(aborted, outcome);
+  row.resolve();
+  await aborted;
+  assertEquals((await outcome).phase, { name: "Completed" });
+  assertEquals(run.signal.aborted, false);
+  assertEquals(await statuses(repository, RUN_ID), ["STARTED", "COMPLETED"]);
+});
+
+Deno.test("PipelineRunRegistry.abort() fires the signal at once and resolves when the run has ended", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const { run } = await registerHeld(registry);
+  const row = Promise.withResolvers<void>();
+  repository.beforeRow = () => row.promise;
+  const aborted = registry.abort(RUN_ID);
+  assertEquals(run.signal.aborted, true);
+  await assertPending(aborted);
+  row.resolve();
+  await aborted;
+  assertEquals(registry.snapshotStatus(RUN_ID)?.name, "Errored");
+});
+
+Deno.test("PipelineRunRegistry.abort() rejects for an unknown run", async () => {
+  const { repository, calls } = recordingRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const error = await assertRejects(
+    () => registry.abort(RUN_ID),
+    UnknownRunError,
+  );
+  assertEquals(error.runId, RUN_ID);
+  assertEquals(calls, []);
+});
+
+Deno.test("UnknownRunError.runId is in canonical spelling", async () => {
+  await using registry = new PipelineRunRegistry();
+  const error = await assertRejects(
+    () => registry.abort(SPELLINGS[0]),
+    UnknownRunError,
+  );
+  assertEquals(error.runId, RUN_ID);
+});
+
+Deno.test("PipelineRunRegistry.abort() rejects for a run that is only waited for", async () => {
+  await using registry = new PipelineRunRegistry();
+  const events = registry.subscribe(RUN_ID);
+  await assertRejects(() => registry.abort(RUN_ID), UnknownRunError);
+  await events.cancel();
+});
+
+Deno.test("PipelineRunRegistry.abort() writes no row when it is not to", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  await using registry = new PipelineRunRegistry({
+    repository,
+    abortWritesErroredRow: false,
+  });
+  const { outcome } = await registerHeld(registry);
+  await registry.abort(RUN_ID);
+  assertEquals(await outcome, {
+    runId: RUN_ID,
+    phase: { name: "Errored", message: "aborted" },
+    durable: false,
+  });
+  assertEquals(await statuses(repository, RUN_ID), ["STARTED"]);
+});
+
+Deno.test("PipelineRunRegistry writes the row of failing work also when aborts write none", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  await using registry = new PipelineRunRegistry({
+    repository,
+    abortWritesErroredRow: false,
+  });
+  await registry.registerInline(KNOWN, () => Promise.reject(new Error("boom")));
+  assertEquals(await statuses(repository, RUN_ID), ["STARTED", "ERRORED"]);
+});
+
+for (const ending of ["complete", "reject"] as const) {
+  Deno.test(`PipelineRunRegistry.abort() drops what ignores the signal and later ${ending}s`, async () => {
+    await using registry = new PipelineRunRegistry();
+    const held = await registerHeld(registry);
+    await registry.abort(RUN_ID);
+    held[ending]();
+    await runMicrotasks();
+    assertEquals(registry.snapshotStatus(RUN_ID), {
+      name: "Errored",
+      message: "aborted",
+    });
+  });
+}
+
+Deno.test("PipelineRunRegistry.abort() can be called by the run's own work", async () => {
+  await using registry = new PipelineRunRegistry();
+  const { phase } = await registry.registerInline(
+    SPEC,
+    ({ runId }) => registry.abort(runId, "myself"),
+  );
+  assertEquals(phase, { name: "Errored", message: "aborted: myself" });
+});
+
+Deno.test("PipelineRunRegistry.abort() runs the finally block of a generator", async () => {
+  await using registry = new PipelineRunRegistry();
+  const begun = Promise.withResolvers<void>();
+  const cleanedUp = Promise.withResolvers<void>();
+  const { runId } = await registry.registerBackground(
+    SPEC,
+    async function* ({ signal }) {
+      try {
+        const aborted = new Promise((resolve) =>
+          signal.addEventListener("abort", resolve)
+        );
+        begun.resolve();
+        await aborted;
+        yield "late";
+      } finally {
+        cleanedUp.resolve();
+      }
+    },
+  );
+  await begun.promise;
+  await registry.abort(runId);
+  await cleanedUp.promise;
+  assertEquals(await kindsOf(registry, runId), ["Started", "Errored"]);
+});
+
+Deno.test("PipelineRunRegistry.abort() asks the iterator of the work to return, once", async () => {
+  await using registry = new PipelineRunRegistry();
+  const asked = Promise.withResolvers<void>();
+  let returned = 0;
+  await registry.registerBackground(KNOWN, () => ({
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        asked.resolve();
+        return forever();
+      },
+      return() {
+        returned++;
+        return Promise.resolve({ done: true, value: undefined });
+      },
+    }),
+  }));
+  await asked.promise;
+  await registry.abort(RUN_ID);
+  await registry.abort(RUN_ID);
+  assertEquals(returned, 1);
+});
+
+Deno.test("PipelineRunRegistry.abort() asks an iterator that cannot return for no further value", async () => {
+  await using registry = new PipelineRunRegistry();
+  const asked = Promise.withResolvers<void>();
+  const value = Promise.withResolvers<IteratorResult<number>>();
+  let times = 0;
+  await registry.registerBackground(KNOWN, () => ({
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        times++;
+        asked.resolve();
+        return value.promise;
+      },
+    }),
+  }));
+  await asked.promise;
+  await registry.abort(RUN_ID);
+  value.resolve({ done: false, value: 1 });
+  await runMicrotasks();
+  assertEquals(times, 1);
+});
+
+const RETURNS: Record<string, () => unknown> = {
+  "throws": () => {
+    throw new Error("from return");
+  },
+  "rejects": () => Promise.reject(new Error("from return")),
+  "gives no promise": () => ({ done: true, value: undefined }),
+  "never settles": forever,
+};
+for (const [name, give] of Object.entries(RETURNS)) {
+  Deno.test(`PipelineRunRegistry.abort() ends a run whose iterator's return() ${name}`, async () => {
+    await using registry = new PipelineRunRegistry();
+    const asked = Promise.withResolvers<void>();
+    const { outcome } = await registry.registerBackground(KNOWN, () => ({
+      [Symbol.asyncIterator]: () => ({
+        next() {
+          asked.resolve();
+          return forever();
+        },
+        return: give as () => Promise<IteratorResult<unknown>>,
+      }),
+    }));
+    await asked.promise;
+    await registry.abort(RUN_ID);
+    assertEquals((await outcome).phase.name, "Errored");
+  });
+}
+
+// RunSpec.timeout
+
+Deno.test("RunSpec.timeout ends the run when it is over", async () => {
+  using time = new FakeTime();
+  const repository = new MemoryPipelineRunRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const { outcome, run } = await registerHeld(registry, {
+    ...KNOWN,
+    timeout: 50,
+  });
+  const { signal } = run;
+  time.tick(49);
+  await assertPending(outcome);
+  time.tick(1);
+  const message = "timed out after 50 ms";
+  assertEquals(await outcome, {
+    runId: RUN_ID,
+    phase: { name: "Errored", message },
+    durable: true,
+  });
+  assertEquals(signal.reason.name, "TimeoutError");
+  const row = await repository.getPipelineRun(RUN_ID);
+  assertEquals(row?.runInfo, { data: "None", error: message });
+});
+
+Deno.test("RunSpec.timeout writes a row also when aborts write none", async () => {
+  using time = new FakeTime();
+  const repository = new MemoryPipelineRunRepository();
+  await using registry = new PipelineRunRegistry({
+    repository,
+    abortWritesErroredRow: false,
+  });
+  const { outcome } = await registerHeld(registry, { ...KNOWN, timeout: 50 });
+  time.tick(50);
+  assertEquals((await outcome).durable, true);
+  assertEquals(await statuses(repository, RUN_ID), ["STARTED", "ERRORED"]);
+});
+
+Deno.test("RunSpec.timeout leaves no timer behind a run that ended before", async () => {
+  await using registry = new PipelineRunRegistry();
+  await registry.registerInline({ ...SPEC, timeout: 2 ** 31 - 1 }, noop);
+});
+
+// RunSpec.signal
+
+Deno.test("RunSpec.signal aborts the run with its reason", async () => {
+  await using registry = new PipelineRunRegistry();
+  const controller = new AbortController();
+  const { outcome, run } = await registerHeld(registry, {
+    ...KNOWN,
+    signal: controller.signal,
+  });
+  const { signal } = run;
+  controller.abort(new Error("enough"));
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    message: "aborted: enough",
+  });
+  assertStrictEquals(signal.reason, controller.signal.reason);
+});
+
+Deno.test("RunSpec.signal aborts like abort() when it has no reason", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const controller = new AbortController();
+  const { outcome } = await registerHeld(registry, {
+    ...KNOWN,
+    signal: controller.signal,
+  });
+  controller.abort();
+  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  const row = await repository.getPipelineRun(RUN_ID);
+  assertEquals(row?.runInfo?.error, "abort");
+});
+
+Deno.test("RunSpec.signal that has fired keeps the work from being called", async () => {
+  await using registry = new PipelineRunRegistry();
+  let called = false;
+  const { phase } = await registry.registerInline(
+    { ...KNOWN, signal: AbortSignal.abort("enough") },
+    () => {
+      called = true;
+    },
+  );
+  assertEquals(phase, { name: "Errored", message: "aborted: enough" });
+  assertEquals(called, false);
+  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
+});
+
+Deno.test("RunSpec.signal is let go of when the run ends", async () => {
+  await using registry = new PipelineRunRegistry();
+  const watched = new WatchedSignal();
+  const { signal } = watched;
+  await registry.registerInline({ ...SPEC, signal }, noop);
+  assertEquals(watched.listeners.size, 0);
+});
+
+Deno.test("RunSpec.signal does not touch a run that has ended", async () => {
+  await using registry = new PipelineRunRegistry();
+  const controller = new AbortController();
+  await registry.registerInline({ ...KNOWN, signal: controller.signal }, noop);
+  controller.abort();
+  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
+});
