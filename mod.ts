@@ -60,10 +60,8 @@ export {
   resetDatasetPipelineRunStatus,
   resetPipelineRunStatus,
 } from "./src/cognee/qualification.ts";
-export {
-  PipelineRunRegistry,
-  type SweepReport,
-} from "./src/registry/registry.ts";
+export { PipelineRunRegistry } from "./src/registry/registry.ts";
+export type { SweepReport } from "./src/registry/retention.ts";
 export type {
   AttributedPipelineRunRow,
   PipelineRunRow,
@@ -74,15 +72,16 @@ export type {
   LogPipelineRunOptions,
   PipelineRunRepository,
 } from "./src/repository/repository.ts";
-export type { RunHandle, RunOutcome } from "./src/run/run.ts";
+export type { RunHandle, RunOutcome } from "./src/run/run_handle.ts";
 export type { PipelineWork, RunContext } from "./src/run/run_context.ts";
 export type {
   LocalEvents,
+  LocalRun,
   LoggedRun,
-  LogStep,
   RunLease,
   RunLog,
   RunStatus,
+  RunStep,
 } from "./src/repository/run_log.ts";
 export {
   dataInfo,

@@ -6,10 +6,10 @@ import { importPeer } from "./peers.ts";
 const SUBSCRIBERS = [1, 10, 100, 1_000] as const;
 const BURST = 32;
 
-/** Something that many can listen to. */
+/** A source that many can subscribe to. */
 interface FanOut {
   publish(chunk: number): void;
-  /** Calls back with each chunk, the way its users read. */
+  /** Calls back for each chunk, reading as users of the source do. */
   subscribe(onChunk: () => void): void;
 }
 
@@ -82,7 +82,7 @@ async function rxjsSubject(): Promise<FanOut> {
   };
 }
 
-/** Publishes bursts and waits until everybody has them. */
+/** Publishes bursts, and waits until every subscriber has received them. */
 class Bursts {
   readonly #fanOut: FanOut;
   readonly #subscribers: number;
@@ -118,7 +118,7 @@ class Bursts {
   }
 }
 
-/** Delivered chunks a second, and nanoseconds within publish, for each fan-out. */
+/** Measures chunks delivered per second, and nanoseconds per publish. */
 async function measureFanOut(
   open: () => FanOut | Promise<FanOut>,
   { quick }: MeasureOptions,
@@ -155,18 +155,18 @@ const columns = (figure: string) =>
   );
 
 const DELIVERED = "delivered to S subscribers, million chunks/s";
-const PUBLISH = "within publish, ns a chunk";
-const OURS = "bounded, tells of lag";
-const STREAMS = "unbounded, no word of lag";
+const PUBLISH = "within publish, ns per chunk";
+const OURS = "bounded, reports lag";
+const STREAMS = "unbounded, does not report lag";
 
-/** Bytes of the heap for each of many things. */
+/** Measures the heap bytes of each of many objects. */
 async function bytesEach(
   count: number,
   make: (index: number) => unknown,
 ): Promise<number> {
   const { gc } = globalThis as unknown as { gc: () => void };
   const kept = new Array<unknown>(count);
-  for (let i = 0; i < 100; i++) await make(i); // what is made once
+  for (let i = 0; i < 100; i++) await make(i); // for what is allocated once
   gc();
   const before = Deno.memoryUsage().heapUsed;
   for (let i = 0; i < count; i++) kept[i] = await make(i);
@@ -174,13 +174,13 @@ async function bytesEach(
   return (Deno.memoryUsage().heapUsed - before) / kept.length;
 }
 
-/** Who waits for a chunk that does not come. */
+/** Waits for a chunk that never arrives. */
 function waitForever(stream: ReadableStream<number>): unknown {
   const iterator = stream[Symbol.asyncIterator]();
   return [iterator, iterator.next()];
 }
 
-/** What is measured of broadcasting. */
+/** The contests in broadcasting. */
 export const contests: readonly Contest[] = [
   {
     name: "for-await",
@@ -195,7 +195,7 @@ export const contests: readonly Contest[] = [
       fanOut("events.on", "no stream, " + STREAMS, eventsOn),
       fanOut(
         "rxjs Subject",
-        "callbacks within publish: no stream, no buffer, nobody waits",
+        "callbacks within publish: no stream, no buffer, no waiting",
         rxjsSubject,
       ),
     ],
@@ -237,7 +237,7 @@ export const contests: readonly Contest[] = [
       {
         name: "ours",
         includes:
-          "a subscriber who waits in for await; a live run whose work waits; one that has ended, with its two events",
+          "a subscriber that waits in for await; a live run whose work waits; a finished run with its two events",
         async measure() {
           const controller = new BroadcastController<number>({ capacity: 64 });
           const subscriber = await bytesEach(
@@ -265,7 +265,7 @@ export const contests: readonly Contest[] = [
       },
       {
         name: "stream per subscriber",
-        includes: "a subscriber who waits in for await",
+        includes: "a subscriber that waits in for await",
         async measure() {
           const subscriber = await bytesEach(
             10_000,

@@ -1,53 +1,53 @@
-/** What one measurement gives, by the names of the figures. */
+/** The results of one measurement, by the names of the figures. */
 export type Figures = Readonly<Record<string, number>>;
 
-/** How to measure. */
+/** Options of a measurement. */
 export interface MeasureOptions {
-  /** Whether a rough figure will do. */
+  /** Whether a short, rough measurement is enough. */
   readonly quick: boolean;
 }
 
-/** One who takes part. */
+/** A library or a variant that is measured. */
 export interface Contender {
   readonly name: string;
-  /** What its figures include, and what they do not. */
+  /** What its figures include and what they leave out. */
   readonly includes: string;
-  /** Measures once. It is called once in a process. */
+  /** Measures once; called once per process. */
   readonly measure: (options: MeasureOptions) => Promise<Figures>;
 }
 
-/** Some figures of a contest, side by side. */
+/** A table of some figures of a contest. */
 export interface Table {
   readonly title: string;
-  /** What is better. */
+  /** Whether more or less is better. */
   readonly better: "more" | "less";
-  /** The names of the figures, with their headings. */
+  /** The headings of the columns, by the names of their figures. */
   readonly columns: Readonly<Record<string, string>>;
-  /** What to multiply a figure with for the table. */
+  /** The factor that the figures are multiplied by. */
   readonly scale?: number;
 }
 
-/** What is measured side by side. */
+/** Contenders that are measured side by side. */
 export interface Contest {
   /** Its name on the command line. */
   readonly name: string;
-  /** Whether it needs the Postgres server. */
+  /** Whether it needs a Postgres server. */
   readonly needsPostgres?: boolean;
-  /** Who takes part; the first is ours. */
+  /** The contenders; the first is ours. */
   readonly contenders: readonly Contender[];
   readonly tables: readonly Table[];
 }
 
-/** What came of one contender: a sample for each round that it survived. */
+/** The samples of one contender, by round; `undefined` where it failed. */
 export interface Result {
   readonly contender: string;
   readonly includes: string;
   readonly samples: (Figures | undefined)[];
-  /** Why it failed the last time that it did. */
+  /** The message of its last failure. */
   failure?: string;
 }
 
-/** The middle one of some numbers, or the mean of the two in the middle. */
+/** Returns the middle number, or the mean of the two in the middle. */
 export function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -56,13 +56,13 @@ export function median(numbers: readonly number[]): number {
     : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The number below which a share of some numbers lies. */
+/** Returns the number below which the given share of the numbers lies. */
 export function quantile(numbers: readonly number[], share: number): number {
   const sorted = numbers.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }
 
-/** How many times better ours is: the median over the rounds that both survived. */
+/** How many times better ours is: the median of the rounds without a failure. */
 function ratio(
   ours: Result,
   theirs: Result,
@@ -78,8 +78,8 @@ function ratio(
 }
 
 /**
- * Shows what came of a contest: a table of medians. In brackets is how many times
- * better ours is.
+ * Formats the results of a contest as tables of medians, with how many times
+ * better ours is in brackets.
  */
 export function markdown(contest: Contest, results: readonly Result[]): string {
   const tables = contest.tables.map(({ title, better, columns, scale = 1 }) => {
@@ -118,7 +118,7 @@ function cell(
   return times === undefined ? shown : `${shown} (${format(times)} ×)`;
 }
 
-/** Three digits that mean something. */
+/** Rounds to two or three significant digits. */
 function format(number: number): string {
   if (number >= 1_000) {
     return Number(number.toPrecision(3)).toLocaleString("en-US");

@@ -1,6 +1,6 @@
 /**
- * Another instance, in a process of its own: it does one thing that its argument
- * names, tells what it has to tell as lines of JSON, and ends with its input.
+ * Another instance in its own process. It performs the task in its argument,
+ * reports in lines of JSON, and ends when its input closes.
  *
  * @module
  */
@@ -8,24 +8,23 @@ import postgres from "postgres";
 import { PipelineRunRegistry } from "../mod.ts";
 import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
 
-/** What another instance does. */
+/** A task of another instance. */
 export type Task =
   | { do: "follow"; url: string; runIds: string[] }
   | { do: "write"; url: string; runId: string; events: number }
   | { do: "hold"; url: string; runIds: string[] }
   | { do: "follow bare"; url: string; events: number };
 
-/** Now, by a clock that all processes of a machine share, in milliseconds. */
+/** The time of a clock that all processes of a machine share, in milliseconds. */
 export function now(): number {
   return performance.timeOrigin + performance.now();
 }
 
-/** Tells something as a line of JSON. */
-function tell(told: unknown): void {
-  console.log(JSON.stringify(told));
+function report(value: unknown): void {
+  console.log(JSON.stringify(value));
 }
 
-/** A registry on a database. */
+/** Opens a registry on a database. */
 export async function openRegistry(
   url: string,
   options: ConnectOptions = {},
@@ -41,7 +40,7 @@ export async function openRegistry(
   };
 }
 
-/** Work that publishes as fast as it can, and lets others have their turn. */
+/** Work that publishes as fast as it can, but lets other tasks run. */
 export async function* publishMany(events: number): AsyncGenerator<number> {
   for (let i = 0; i < events; i++) {
     yield i;
@@ -49,7 +48,7 @@ export async function* publishMany(events: number): AsyncGenerator<number> {
   }
 }
 
-async function obey(task: Task): Promise<void> {
+async function perform(task: Task): Promise<void> {
   if (task.do === "follow bare") return await followBare(task);
   await using opened = await openRegistry(task.url);
   const { registry } = opened;
@@ -57,15 +56,15 @@ async function obey(task: Task): Promise<void> {
     case "follow": {
       const latencies: number[] = [];
       let events = 0;
-      tell("ready");
+      report("ready");
       await Promise.all(task.runIds.map(async (runId) => {
         for await (const { payload } of registry.subscribe<number>(runId)) {
           if (payload !== null) events++;
-          // A time, where the run publishes times.
+          // Payloads are small numbers or the time of publishing.
           if (payload! > 1e12) latencies.push(now() - payload!);
         }
       }));
-      return tell({ latencies, events, at: now() });
+      return report({ latencies, events, at: now() });
     }
     case "write": {
       const { runId, events } = task;
@@ -73,7 +72,7 @@ async function obey(task: Task): Promise<void> {
         { pipelineName: "write", runId },
         () => publishMany(events),
       );
-      return tell(outcome.phase.name);
+      return report(outcome.phase.name);
     }
     case "hold": {
       const fired = await Promise.all(task.runIds.map(async (runId) => {
@@ -90,13 +89,13 @@ async function obey(task: Task): Promise<void> {
         );
         return { promise };
       }));
-      tell("ready");
-      for (const { promise } of fired) tell(await promise);
+      report("ready");
+      for (const { promise } of fired) report(await promise);
     }
   }
 }
 
-/** The floor: a notification, and a query behind the last number. */
+/** The lower bound: a notification, then a query for the rows after the last. */
 async function followBare({ url, events }: { url: string; events: number }) {
   const sql = postgres(url, { max: 2 });
   const latencies: number[] = [];
@@ -111,13 +110,13 @@ async function followBare({ url, events }: { url: string; events: number }) {
     }
     if (latencies.length >= events) resolve();
   });
-  tell("ready");
+  report("ready");
   await promise;
-  tell({ latencies, events, at: now() });
+  report({ latencies, events, at: now() });
   await sql.end();
 }
 
-/** Another instance and what it tells. */
+/** Another instance and its reports. */
 export class OtherInstance implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #lines: ReadableStreamDefaultReader<string>;
@@ -150,8 +149,8 @@ export class OtherInstance implements AsyncDisposable {
       ).getReader();
   }
 
-  /** The next thing that it tells. */
-  async told<T>(): Promise<T> {
+  /** Reads its next report. */
+  async report<T>(): Promise<T> {
     const { done, value } = await this.#lines.read();
     if (done) throw new Error("The other instance ended");
     return JSON.parse(value);
@@ -164,7 +163,7 @@ export class OtherInstance implements AsyncDisposable {
   }
 }
 
-/** Ends with whoever started it, however that ends. */
+/** Exits when the parent process ends, even if that is killed. */
 async function endWithInput(): Promise<void> {
   await Deno.stdin.readable.pipeTo(new WritableStream());
   Deno.exit();
@@ -172,6 +171,6 @@ async function endWithInput(): Promise<void> {
 
 if (import.meta.main) {
   endWithInput();
-  await obey(JSON.parse(Deno.args[0]));
+  await perform(JSON.parse(Deno.args[0]));
   Deno.exit();
 }

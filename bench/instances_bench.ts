@@ -11,11 +11,11 @@ import { now, openRegistry, OtherInstance, publishMany } from "./instance.ts";
 
 const WRITERS = 8;
 
-/** What a follower tells in the end. */
+/** The final report of a follower. */
 interface Followed {
   latencies: number[];
   events: number;
-  /** When it had all of it. */
+  /** When it had received all events. */
   at: number;
 }
 
@@ -30,7 +30,7 @@ function seen(latencies: readonly number[]): Figures {
   };
 }
 
-/** What another process is told of a run of this one, which begins at `start`. */
+/** Starts a run at `start`, and follows it from another process. */
 async function follow<P>(
   work: PipelineWork<P>,
 ): Promise<Followed & { start: number }> {
@@ -39,13 +39,16 @@ async function follow<P>(
   await using opened = await openRegistry(url);
   const runId = crypto.randomUUID();
   await using other = new OtherInstance({ do: "follow", url, runIds: [runId] });
-  await other.told();
+  await other.report();
   const start = now();
-  await opened.registry.registerInline({ pipelineName: "told", runId }, work);
-  return { ...await other.told<Followed>(), start };
+  await opened.registry.registerInline(
+    { pipelineName: "followed", runId },
+    work,
+  );
+  return { ...await other.report<Followed>(), start };
 }
 
-/** From publishing to another process's having it, an event at a time. */
+/** Measures the time from publishing an event to its arrival in another process. */
 async function measureSeen({ quick }: MeasureOptions): Promise<Figures> {
   const { latencies } = await follow(async function* () {
     for (let i = 0; i < (quick ? 200 : 1_000); i++) {
@@ -56,7 +59,7 @@ async function measureSeen({ quick }: MeasureOptions): Promise<Figures> {
   return seen(latencies);
 }
 
-/** Events a second, from the first publishing until a follower has the last one. */
+/** Measures events per second, from the start until a follower has the last one. */
 async function measureOneWriter({ quick }: MeasureOptions): Promise<Figures> {
   const { events, at, start } = await follow(() =>
     publishMany(quick ? 50_000 : 200_000)
@@ -72,21 +75,21 @@ async function measureManyWriters(
   const { url } = database;
   const runIds = Array.from({ length: WRITERS }, () => crypto.randomUUID());
   await using follower = new OtherInstance({ do: "follow", url, runIds });
-  await follower.told();
+  await follower.report();
   const start = now();
   const events = (quick ? 40_000 : 160_000) / WRITERS;
   await using stack = new AsyncDisposableStack();
   for (const runId of runIds) {
     stack.use(new OtherInstance({ do: "write", url, runId, events }));
   }
-  const followed = await follower.told<Followed>();
+  const followed = await follower.report<Followed>();
   if (followed.events !== events * WRITERS) {
-    throw new Error(`${followed.events} of ${events * WRITERS} events came`);
+    throw new Error(`${followed.events} of ${events * WRITERS} events arrived`);
   }
   return { "eight writers": followed.events / (followed.at - start) * 1_000 };
 }
 
-/** From abort() to the signal of work in another process. */
+/** Measures the time from abort() to the signal of work in another process. */
 async function measureAbort({ quick }: MeasureOptions): Promise<Figures> {
   await using database = await openDatabase();
   await using opened = await openRegistry(database.url);
@@ -97,12 +100,12 @@ async function measureAbort({ quick }: MeasureOptions): Promise<Figures> {
     url: database.url,
     runIds,
   });
-  await other.told();
+  await other.report();
   const latencies: number[] = [];
   for (const runId of runIds) {
     const start = now();
     await opened.registry.abort(runId);
-    latencies.push(await other.told<number>() - start);
+    latencies.push(await other.report<number>() - start);
   }
   return {
     "abort p50": quantile(latencies, 0.5),
@@ -120,19 +123,19 @@ async function measureBare({ quick }: MeasureOptions): Promise<Figures> {
     url: database.url,
     events,
   });
-  await other.told();
+  await other.report();
   for (let seq = 1; seq <= events; seq++) {
     await sql`
       with written as (insert into bare_events values (${seq}, ${now()}))
       select pg_notify('bare', '')`;
     await pause(2);
   }
-  const { latencies } = await other.told<Followed>();
+  const { latencies } = await other.report<Followed>();
   await sql.end();
   return seen(latencies);
 }
 
-/** What is measured between instances. */
+/** The contest between instances. */
 export const contests: readonly Contest[] = [{
   name: "instances",
   needsPostgres: true,
@@ -150,13 +153,14 @@ export const contests: readonly Contest[] = [{
     },
     {
       name: "commit, NOTIFY, read",
-      includes: "a row and a notification in one statement, and a query for it",
+      includes:
+        "a row and a notification in one statement, then a query for the row",
       measure: measureBare,
     },
   ],
   tables: [
     {
-      title: "to be seen by another process, ms",
+      title: "until another process sees it, ms",
       better: "less",
       columns: {
         "seen p50": "event, p50",
@@ -170,7 +174,7 @@ export const contests: readonly Contest[] = [{
       better: "more",
       columns: {
         "one writer": "one writer",
-        "eight writers": "eight writers, started with it",
+        "eight writers": "eight writers, start included",
       },
     },
   ],

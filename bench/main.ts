@@ -1,7 +1,7 @@
 /**
- * The benchmarks: everything side by side with what others offer. Each contender
- * measures in processes of its own, one after the other, round after round, so
- * that all of them meet the same moods of the machine.
+ * The benchmarks compare this package with its peers. Each measurement has its
+ * own process, and the contenders take turns in rounds, so that changes of the
+ * machine's speed affect all of them.
  *
  * `deno task bench [--quick] [--json] [CONTEST…]`
  *
@@ -14,7 +14,7 @@ import {
   markdown,
   type Result,
 } from "./contest.ts";
-import { serverVersion, startServer } from "./database.ts";
+import { serverVersion } from "./database.ts";
 import { contests as instances } from "./instances_bench.ts";
 import { contests as postgres } from "./postgres_bench.ts";
 import { contests as registry } from "./registry_bench.ts";
@@ -29,10 +29,10 @@ const CONTESTS: readonly Contest[] = [
 const ROUNDS = 7;
 const QUICK_ROUNDS = 3;
 
-/** A contender that takes longer has failed, in milliseconds. */
+/** The time after which a measurement fails, in milliseconds. */
 const TIMEOUT = 120_000;
 
-/** What a child says before its figures: libraries may say things of their own. */
+/** Marks the line with the figures, since libraries may print lines too. */
 const MARK = "figures: ";
 
 async function measureInChild(
@@ -45,7 +45,7 @@ async function measureInChild(
       "run",
       "--allow-all",
       "--no-check",
-      "--no-lock", // Peers are no dependencies of the package.
+      "--no-lock", // Peers are not dependencies of the package.
       "--quiet",
       "--v8-flags=--expose-gc",
       new URL(import.meta.url).pathname,
@@ -86,7 +86,7 @@ async function hold(contest: Contest, quick: boolean): Promise<Result[]> {
     samples: [],
   }));
   for (let round = 0; round < (quick ? QUICK_ROUNDS : ROUNDS); round++) {
-    // Each is first once in a while, since the first may find a cooler machine.
+    // They take turns at being first, since the first may find a cooler machine.
     const first = round % results.length;
     for (
       const result of [...results.slice(first), ...results.slice(0, first)]
@@ -100,7 +100,7 @@ async function hold(contest: Contest, quick: boolean): Promise<Result[]> {
         result.failure = (error as Error).message;
       }
     }
-    console.error(`${contest.name}: round ${round + 1} is over`);
+    console.error(`${contest.name}: round ${round + 1} is done`);
   }
   return results;
 }
@@ -119,34 +119,30 @@ async function machine(): Promise<Record<string, string | number>> {
 
 async function main(args: readonly string[]): Promise<void> {
   const quick = args.includes("--quick");
-  const [first, second, ...others] = args.filter((arg) =>
-    !arg.startsWith("--")
-  );
+  const names = args.filter((arg) => !arg.startsWith("--"));
   if (args.includes("--measure")) {
-    const contender = CONTESTS.find(({ name }) => name === first)?.contenders
-      .find(({ name }) => name === [second, ...others].join(" "));
-    const figures = await contender!.measure({ quick });
+    const contender = CONTESTS.find(({ name }) => name === names[0])!.contenders
+      .find(({ name }) => name === names[1])!;
+    const figures = await contender.measure({ quick });
     console.log(MARK + JSON.stringify(figures));
     Deno.exit(0);
   }
-  const names = new Set(args.filter((arg) => !arg.startsWith("--")));
-  const unknown = [...names].find((name) =>
+  const unknown = names.find((name) =>
     CONTESTS.every((contest) => contest.name !== name)
   );
   if (unknown !== undefined) {
     console.error(
-      `There is no contest ${unknown}, but ${
+      `Unknown contest: ${unknown}; there are ${
         CONTESTS.map(({ name }) => name).join(", ")
       }`,
     );
     Deno.exit(2);
   }
   const chosen = CONTESTS.filter(({ name }) =>
-    names.size === 0 || names.has(name)
+    names.length === 0 || names.includes(name)
   );
   const about = await machine();
   if (chosen.some(({ needsPostgres }) => needsPostgres)) {
-    await startServer();
     about.postgres = await serverVersion();
   }
   const isJson = args.includes("--json");

@@ -1,6 +1,6 @@
 /**
- * What the benchmarks compare with. They are imported when they are measured, so
- * that nobody else has to download them.
+ * The libraries to compare with. They are imported only when they are measured, so
+ * that nothing else downloads them.
  */
 const PEERS = {
   "@dbos-inc/dbos-sdk": "npm:@dbos-inc/dbos-sdk@5.3.0",
@@ -11,8 +11,8 @@ const PEERS = {
   rxjs: "npm:rxjs@7.8.2",
 } as const;
 
-/** Imports a peer; what it exports is up to it. */
-// deno-lint-ignore no-explicit-any -- its types are not downloaded either
+/** Imports a peer. */
+// deno-lint-ignore no-explicit-any -- the types of peers are not downloaded
 export async function importPeer(name: keyof typeof PEERS): Promise<any> {
   return await import(PEERS[name]);
 }

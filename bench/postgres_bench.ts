@@ -13,9 +13,9 @@ import { importPeer } from "./peers.ts";
 
 const AT_ONCE = [1, 16, 64] as const;
 
-/** Something that makes runs durable. */
+/** A way to make runs durable. */
 interface Durable extends AsyncDisposable {
-  /** Makes one no-op run, and resolves when its end is committed. */
+  /** Makes one no-op run; resolves when its end is committed. */
   run(): Promise<unknown>;
 }
 
@@ -39,7 +39,7 @@ async function measureRuns(
   return figures;
 }
 
-/** Does something again and again, so many at once, for some milliseconds. */
+/** Repeats a call for some milliseconds, with `atOnce` calls at a time. */
 async function repeat(
   atOnce: number,
   time: number,
@@ -80,7 +80,7 @@ const TABLE = `
     created_at timestamptz not null default now()
   )`;
 
-/** A row at the start and one at the end, each awaited. */
+/** Inserts a row at the start and one at the end, and awaits each. */
 const openTwoInserts: Open = async (url, atOnce) => {
   const sql = postgres(url, { max: atOnce });
   await sql.unsafe(TABLE);
@@ -97,7 +97,7 @@ const openTwoInserts: Open = async (url, atOnce) => {
   };
 };
 
-/** Both rows of what has gathered while the last statement was under way. */
+/** Inserts both rows of all runs that gathered during the last statement. */
 const openGroupCommit: Open = async (url) => {
   const sql = postgres(url, { max: 1 });
   await sql.unsafe(TABLE);
@@ -131,6 +131,8 @@ const openGroupCommit: Open = async (url) => {
   };
 };
 
+function ignore(): void {}
+
 const openPgBoss: Open = async (url, atOnce) => {
   const { PgBoss } = await importPeer("pg-boss");
   const boss = new PgBoss({
@@ -139,13 +141,13 @@ const openPgBoss: Open = async (url, atOnce) => {
     supervise: false,
     schedule: false,
   });
-  boss.on("error", () => {});
+  boss.on("error", ignore);
   await boss.start();
   await boss.createQueue("noop");
   return {
     async run() {
       await boss.send("noop", {});
-      // Some other loop may be about to take the job that this one has sent.
+      // Another loop may take the job that this one sent, and leave its own.
       let job: { id: string } | undefined;
       while (job === undefined) [job] = await boss.fetch("noop");
       await boss.complete("noop", job.id);
@@ -162,8 +164,8 @@ const openGraphileWorker: Open = async (url, atOnce) => {
     connectionString: url,
     max: Math.min(atOnce, 32) + 2,
   });
-  // When it says that it has stopped, connections may still be open: they break
-  // off with the database.
+  // Connections may still be open after runner.promise resolves; they fail when
+  // the database is dropped.
   pgPool.on("error", ignore);
   pgPool.on(
     "connect",
@@ -171,6 +173,8 @@ const openGraphileWorker: Open = async (url, atOnce) => {
       client.on("error", ignore),
   );
   const completed = new Map<string, () => void>();
+  // A job can complete before addJob() resolves with its id.
+  const early = new Set<string>();
   const runner = await run({
     pgPool,
     concurrency: atOnce,
@@ -184,8 +188,6 @@ const openGraphileWorker: Open = async (url, atOnce) => {
     completed.delete(job.id);
     early.add(job.id);
   });
-  // A job can be done before the promise of its id is.
-  const early = new Set<string>();
   return {
     async run() {
       const { id } = await runner.addJob("noop", {});
@@ -202,15 +204,17 @@ const openGraphileWorker: Open = async (url, atOnce) => {
   };
 };
 
+/** A workflow can be registered only once in a process. */
+let registered: (() => Promise<void>) | undefined;
+
 const openDbos: Open = async (url, atOnce) => {
   const { DBOS } = await importPeer("@dbos-inc/dbos-sdk");
-  const { logger } = silent;
   DBOS.setConfig({
     name: "bench",
     systemDatabaseUrl: url,
     systemDatabasePoolSize: Math.min(atOnce, 32) + 2,
     runAdminServer: false,
-    logger,
+    logger: { info: ignore, debug: ignore, warn: ignore, error: ignore },
   });
   registered ??= DBOS.registerWorkflow(() => Promise.resolve(), {
     name: "noop",
@@ -221,31 +225,25 @@ const openDbos: Open = async (url, atOnce) => {
     [Symbol.asyncDispose]: () => DBOS.shutdown(),
   };
 };
-/** A workflow is registered once in a process. */
-let registered: (() => Promise<void>) | undefined;
-const ignore = () => {};
-const silent = {
-  logger: { info: ignore, debug: ignore, warn: ignore, error: ignore },
-};
 
 const columns = (figure: string) =>
   Object.fromEntries(
     AT_ONCE.map((each) => [`${figure} ${each}`, `${each} at once`]),
   );
 
-/** What is measured of durable runs. */
+/** The contest of durable runs. */
 export const contests: readonly Contest[] = [{
   name: "durable",
   needsPostgres: true,
   contenders: [
     contender(
       "ours",
-      "two rows and two events, until the end is committed; a run that ends in the flush that it begins in needs neither lease nor NOTIFY",
+      "two rows and two events, until the end is committed; a run that begins and ends in one flush needs neither lease nor NOTIFY",
       openOurs({}),
     ),
     contender(
       "ours, not prepared",
-      "the same as behind a transaction pooler, without the pooler: each statement is planned anew",
+      "as behind a transaction pooler, but without one: each statement is planned every time",
       openOurs({ prepare: false }),
     ),
     contender(
@@ -255,12 +253,12 @@ export const contests: readonly Contest[] = [{
     ),
     contender(
       "bare group commit",
-      "two rows in one INSERT … unnest, flushed as soon as the last one returned",
+      "two rows in one INSERT … unnest, sent as soon as the last one returns",
       openGroupCommit,
     ),
     contender(
       "two awaited INSERTs",
-      "a row each, a pool of as many connections",
+      "one row each, a pool of as many connections",
       openTwoInserts,
     ),
     contender(

@@ -9,14 +9,14 @@ import { importPeer } from "./peers.ts";
 const HELD = [10, 4_096, 100_000, 1_000_000] as const;
 const AT_ONCE = 1_000;
 
-/** Takes rows and keeps none. */
+/** Accepts rows and stores none. */
 class NoRepository extends MemoryPipelineRunRepository {
   override logPipelineRun(row: PipelineRunTransition): Promise<string> {
     return Promise.resolve(row.id!);
   }
 }
 
-/** How often a second something is done, some of it at once. */
+/** Measures calls per second, with a batch of calls at a time. */
 async function perSecond(
   time: number,
   start: () => Promise<unknown>,
@@ -40,14 +40,14 @@ async function measureRuns(
 ): Promise<Record<string, number>> {
   const figures: Record<string, number> = {};
   for (const held of HELD) {
-    // One that is at its bound makes room for each run by forgetting another.
+    // At its bound the registry forgets a run for each new one.
+    const maxInMemoryRuns = Math.max(held, AT_ONCE);
     const registry = new PipelineRunRegistry({
       repository: new NoRepository(),
-      maxInMemoryRuns: Math.max(held, AT_ONCE),
+      maxInMemoryRuns,
     });
     const register = () => registry.registerInline(SPEC, noop);
-    const isFull = Math.max(held, AT_ONCE);
-    for (let i = 0; i < isFull; i += AT_ONCE) {
+    for (let i = 0; i < maxInMemoryRuns; i += AT_ONCE) {
       await Promise.all(Array.from({ length: AT_ONCE }, register));
     }
     await perSecond(quick ? 200 : 500, register); // to warm up
@@ -66,7 +66,7 @@ async function measureQueue({ quick }: MeasureOptions) {
   return Object.fromEntries(HELD.map((held) => [`runs ${held}`, runs]));
 }
 
-/** Nanoseconds for each run that a sweep forgets, whatever else is held. */
+/** Measures nanoseconds per run that a sweep forgets while others are held. */
 async function measureSweep() {
   const figures: Record<string, number> = {};
   const swept = 10_000;
@@ -106,7 +106,7 @@ const columns = (figure: string) =>
     ]),
   );
 
-/** What is measured of the registry in memory. */
+/** The contests of the registry in memory. */
 export const contests: readonly Contest[] = [
   {
     name: "runs",
@@ -114,12 +114,12 @@ export const contests: readonly Contest[] = [
       {
         name: "ours",
         includes:
-          "registering, two events, two rows for a repository that keeps none, the outcome",
+          "registration, two events, two rows for a repository that stores none, the outcome",
         measure: measureRuns,
       },
       {
         name: "p-queue",
-        includes: "add() of a function; it holds none that has ended",
+        includes: "add() of a function; it keeps none that has ended",
         measure: measureQueue,
       },
     ],
@@ -137,7 +137,7 @@ export const contests: readonly Contest[] = [
       measure: measureSweep,
     }],
     tables: [{
-      title: "sweep, ns for each run that it forgets",
+      title: "sweep, ns per run that it forgets",
       better: "less",
       columns: columns("sweep"),
     }],

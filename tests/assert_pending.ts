@@ -5,12 +5,12 @@ const TURNS = 100;
 
 const PENDING = Symbol("pending");
 
-/** Runs the microtasks that are ready, and those that they make ready. */
+/** Runs the pending microtasks and those that they enqueue. */
 export async function runMicrotasks(): Promise<void> {
   for (let turn = 0; turn < TURNS; turn++) await undefined;
 }
 
-/** Fails if a promise settles without anything else happening. */
+/** Fails if a promise settles within the pending microtasks. */
 export async function assertPending(
   ...promises: Promise<unknown>[]
 ): Promise<void> {

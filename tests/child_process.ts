@@ -1,4 +1,4 @@
-/** How a child process is started. */
+/** Options of {@linkcode runChildProcess}. */
 export interface ChildProcessOptions {
   /** Flags of `deno run`. */
   flags?: string[];
@@ -11,10 +11,11 @@ const CONFIG = new URL("../deno.json", import.meta.url);
 export const MOD: string = new URL("../mod.ts", import.meta.url).href;
 
 /**
- * Runs a script in a Deno process of its own, with no permissions but those in
- * the flags, until it exits.
+ * Runs a script in a Deno process of its own until it exits. It has only the
+ * permissions in the flags.
  *
- * @returns What it wrote. It fails when the process does.
+ * @returns What the script wrote.
+ * @throws {Error} If the process fails.
  */
 export async function runChildProcess(
   script: string,

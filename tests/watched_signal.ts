@@ -1,4 +1,4 @@
-/** An abort signal that knows who listens to it. */
+/** An abort signal and its listeners. */
 export class WatchedSignal {
   /** The listeners that were added and not removed. */
   readonly listeners: Set<unknown> = new Set();

@@ -1,24 +1,20 @@
 import { unref } from "./timers.ts";
 
-/** How much shorter than asked for a deadline may be. */
+/** How much earlier than asked for a deadline may expire, as a part of its length. */
 const COARSENESS = 0.02;
 
-/** Deadlines that one timer serves. */
-interface Group {
-  readonly callbacks: Set<() => void>;
-  readonly timers: ReturnType<typeof setTimeout>[];
-}
-
 /**
- * Deadlines of one length, grouped under few timers: making and clearing a
- * timer takes 5 µs in Deno 2.9, which is more than a short run takes.
- *
- * A deadline is met up to 2% early.
+ * Deadlines of one length, grouped under few timers. A timer of its own for each run
+ * would take 1.2 to 1.3 times as long a no-op run in memory (Deno 2.9).
  */
 export class Deadlines {
   readonly #timeout: number;
-  readonly #groups = new Set<Group>();
-  #newest: Group | undefined;
+  /** The callbacks and timers of each group. */
+  readonly #groups = new Map<
+    Set<() => void>,
+    ReturnType<typeof setTimeout>[]
+  >();
+  #newest: Set<() => void> | undefined;
   #closed = false;
 
   /** @param timeout How long each deadline is, in milliseconds. */
@@ -27,48 +23,46 @@ export class Deadlines {
   }
 
   /**
-   * Calls `callback` when the time is over.
+   * Calls back when the deadline expires, up to 2% early.
    *
-   * @returns Forgets it.
+   * @returns Cancels it.
    */
   add(callback: () => void): () => void {
     if (this.#closed) {
       callback();
       return () => {};
     }
-    const { callbacks } = this.#newest ??= this.#start();
-    callbacks.add(callback);
-    return () => callbacks.delete(callback);
+    const group = this.#newest ??= this.#start();
+    group.add(callback);
+    return () => group.delete(callback);
   }
 
-  /** Calls every callback now, and those that are added later at once. */
+  /** Expires every deadline now, and those that are added later at once. */
   close(): void {
     this.#closed = true;
-    for (const group of this.#groups) this.#expire(group);
+    for (const group of this.#groups.keys()) this.#expire(group);
   }
 
-  #start(): Group {
-    const group: Group = {
-      callbacks: new Set(),
-      timers: [
-        setTimeout(() => this.#expire(group), this.#timeout),
-        setTimeout(() => this.#complete(group), this.#timeout * COARSENESS),
-      ],
-    };
-    group.timers.forEach(unref);
-    this.#groups.add(group);
+  #start(): Set<() => void> {
+    const group = new Set<() => void>();
+    const timers = [
+      setTimeout(() => this.#expire(group), this.#timeout),
+      setTimeout(() => this.#complete(group), this.#timeout * COARSENESS),
+    ];
+    timers.forEach(unref);
+    this.#groups.set(group, timers);
     return group;
   }
 
-  /** Lets no more deadlines into a group: they would be met too early. */
-  #complete(group: Group): void {
+  /** Takes no more deadlines into a group: they would expire too early. */
+  #complete(group: Set<() => void>): void {
     if (this.#newest === group) this.#newest = undefined;
   }
 
-  #expire(group: Group): void {
-    group.timers.forEach(clearTimeout);
+  #expire(group: Set<() => void>): void {
+    this.#groups.get(group)?.forEach(clearTimeout);
     this.#groups.delete(group);
     this.#complete(group);
-    for (const callback of group.callbacks) callback();
+    for (const callback of group) callback();
   }
 }

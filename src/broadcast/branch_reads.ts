@@ -4,25 +4,24 @@ import { type Cursor, OVER, WAIT } from "./cursor.ts";
 type Result<T> = ReadableStreamReadResult<T>;
 
 /**
- * The reads under one lock of a branch. They take from the ring, with no stream
- * in between. Only the first chunk may be in the stream, where a former reader
- * left it.
+ * The reads under one lock of a branch. They take chunks directly from the ring;
+ * only the first chunk may be in the stream, where a previous reader left it.
  */
 export class BranchReads<T> {
   readonly #source: BranchSource<T>;
   readonly #cursor: Cursor<T>;
   readonly #onOver: (() => void) | undefined;
   readonly #waiting: PromiseWithResolvers<Result<T>>[] = [];
-  /** Reads the chunk that is left in the stream. */
+  /** Reads the chunk left in the stream, if there is one. */
   #readStream: (() => Promise<Result<T>>) | undefined;
-  /** Whether a read may take from the ring at once: none comes before it. */
+  /** Whether nothing comes before the next read: it may take from the ring. */
   #direct: boolean;
 
   /**
    * @param source The branch's source, whose stream was locked just now.
    * @param readStream Reads from that stream.
-   * @param onOver Makes it an iterator's reads: called when a read finds the end,
-   * and those behind it are done, also where it rejects.
+   * @param onOver Set by iterators. Called when a read finds the end or an error;
+   * the reads behind it then resolve as done.
    */
   constructor(
     source: BranchSource<T>,
@@ -37,7 +36,7 @@ export class BranchReads<T> {
     this.#direct = this.#readStream === undefined;
   }
 
-  /** The next chunk; what was asked for first comes first. */
+  /** The next chunk. Reads are answered in the order they were made. */
   read(): Promise<Result<T>> {
     if (this.#direct && this.#cursor.ready) {
       return Promise.resolve(this.#next());
@@ -45,14 +44,14 @@ export class BranchReads<T> {
     return this.#readSlowly();
   }
 
-  /** Settles the reads that wait as done. */
+  /** Resolves the pending reads as done. */
   settle(): void {
     for (const { resolve } of this.#waiting.splice(0)) {
       resolve({ done: true, value: undefined });
     }
   }
 
-  /** Rejects the reads that wait, as the lock is released. */
+  /** Rejects the pending reads, as the lock is released. */
   release(): void {
     this.#cursor.stopWaiting();
     for (const { reject } of this.#waiting.splice(0)) {
@@ -61,8 +60,8 @@ export class BranchReads<T> {
   }
 
   /**
-   * Called by the cursor while reads wait. Taking may call the caller back, who
-   * may release the lock.
+   * Called by the cursor while reads are pending. Taking a chunk may run the
+   * caller's callbacks, which may release the lock.
    */
   wake(): void {
     while (this.#waiting.length > 0) {
@@ -72,14 +71,14 @@ export class BranchReads<T> {
         this.#shift()?.resolve(result);
       } catch (error) {
         this.#shift()?.reject(error);
-        // An iterator throws once, and is done.
+        // An iterator throws once and is then done.
         if (this.#onOver !== undefined) this.settle();
       }
     }
     this.#direct = true;
   }
 
-  /** The read that waits longest. Mostly it is the only one, and pop() is faster. */
+  /** The oldest pending read, mostly the only one: pop() is faster then. */
   #shift(): PromiseWithResolvers<Result<T>> | undefined {
     return this.#waiting.length === 1
       ? this.#waiting.pop()
@@ -115,7 +114,7 @@ export class BranchReads<T> {
     return { done: false, value };
   }
 
-  /** What there is to read now; `undefined` is nothing yet. */
+  /** The result available now; `undefined` if there is none yet. */
   #take(): Result<T> | undefined {
     const source = this.#source;
     if (source.failure === undefined) {

@@ -1,3 +1,4 @@
+import { onAbort } from "../async/on_abort.ts";
 import { Cursor, type CursorOptions, OVER, WAIT } from "./cursor.ts";
 import type { Ring } from "./ring.ts";
 
@@ -7,14 +8,14 @@ export interface BranchSourceOptions<T> extends CursorOptions<T> {
   position: number;
   /** Errors the stream with its reason when it fires. */
   signal?: AbortSignal;
-  /** Called once, when the stream will read no more. */
+  /** Called once, when the stream needs no more chunks. */
   onRelease?: () => void;
 }
 
 /**
- * Moves chunks from a cursor to the stream, one for each pull. Only what the
- * platform reads by itself comes this way: `pipeTo()`, `pipeThrough()`,
- * `tee()`, a `Response` body.
+ * Moves one chunk per pull from a cursor to the stream. Only reads by the
+ * platform come this way: `pipeTo()`, `pipeThrough()`, `tee()`, a `Response`
+ * body.
  */
 export class BranchSource<T> implements UnderlyingDefaultSource<T> {
   readonly cursor: Cursor<T>;
@@ -31,23 +32,21 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
     this.#signal = options.signal;
   }
 
-  /** Whether a chunk was pulled for a reader that did not stay to get it. */
+  /** Whether the stream holds a chunk that a reader left unread. */
   get holdsChunk(): boolean {
     return this.#controller.desiredSize! < 0;
   }
 
   start(controller: ReadableStreamDefaultController<T>): void {
     this.#controller = controller;
-    const signal = this.#signal;
-    if (signal === undefined) return;
-    if (signal.aborted) return this.fail(signal.reason);
-    const onAbort = () => this.fail(signal.reason);
+    if (this.#signal === undefined) return;
     const { onRelease } = this.cursor;
+    // If the signal has fired, this releases the cursor before it returns.
+    const stopListening = onAbort(this.#signal, (reason) => this.fail(reason));
     this.cursor.onRelease = () => {
-      signal.removeEventListener("abort", onAbort);
+      stopListening();
       onRelease?.();
     };
-    signal.addEventListener("abort", onAbort);
   }
 
   pull(): Promise<void> | undefined {
@@ -62,13 +61,13 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
     this.cursor.release();
   }
 
-  /** Called by the cursor while a pull waits. */
+  /** Called by the cursor while a pull is pending. */
   wake(): void {
     if (this.#deliver()) this.settlePull();
     else this.cursor.wait(this);
   }
 
-  /** Lets go of a pull that waits: its reader may be gone. */
+  /** Settles the pending pull, whose reader may be gone. */
   settlePull(): void {
     if (this.#resolvePull === undefined) return;
     this.cursor.stopWaiting();
@@ -84,7 +83,7 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
     this.cursor.release();
   }
 
-  /** Errors the stream; who waits learns of it at once. */
+  /** Errors the stream and settles its pending reads at once. */
   fail(error: unknown): void {
     this.failure = { error };
     this.#controller.error(error);

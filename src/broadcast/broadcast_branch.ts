@@ -2,10 +2,10 @@ import { BranchReads } from "./branch_reads.ts";
 import { BranchSource, type BranchSourceOptions } from "./branch_source.ts";
 import type { Ring } from "./ring.ts";
 
-/** Nothing is pulled ahead: what nobody has asked for stays in the ring. */
+/** Nothing is read ahead: unread chunks stay in the ring. */
 const NO_BUFFER: QueuingStrategy = { highWaterMark: 0 };
 
-/** A branch's reader: it reads as any other, but from the ring. */
+/** A default reader that takes its chunks from the ring. */
 class BranchReader<T> extends ReadableStreamDefaultReader<T> {
   readonly #reads: BranchReads<T>;
   #released = false;
@@ -79,8 +79,8 @@ class BranchIterator<T> implements AsyncIterableIterator<T, undefined> {
 }
 
 /**
- * One reader's stream of a broadcast. Until it is read it holds a position in
- * the ring and nothing else.
+ * One subscriber's stream of a broadcast. Until it is read it holds only a
+ * position in the ring.
  */
 export class BroadcastBranch<T> extends ReadableStream<T> {
   readonly #source: BranchSource<T>;
@@ -91,7 +91,7 @@ export class BroadcastBranch<T> extends ReadableStream<T> {
     this.#source = source;
   }
 
-  /** A reader of this branch; `mode: "byob"` is a TypeError, as on any stream of objects. */
+  /** A reader of this branch; `mode: "byob"` throws a `TypeError`, as on any stream of objects. */
   override getReader(options: { mode: "byob" }): ReadableStreamBYOBReader;
   override getReader(): ReadableStreamDefaultReader<T>;
   override getReader(

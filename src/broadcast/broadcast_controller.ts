@@ -1,3 +1,4 @@
+import { checkOneOf } from "../arguments/checks.ts";
 import { BroadcastBranch } from "./broadcast_branch.ts";
 import { Ring } from "./ring.ts";
 
@@ -10,22 +11,21 @@ export interface BroadcastControllerOptions {
 /** Options of {@linkcode BroadcastController.tee}. */
 export interface BroadcastTeeOptions<T> {
   /**
-   * The position of the first chunk to read. The first chunk ever enqueued has
-   * position 0. Of what lies before it nothing is read; what is no longer held
-   * counts as missed.
+   * The position of the first chunk to read; the first chunk ever enqueued has
+   * position 0. Chunks from there on that are no longer held count as missed.
    *
    * @default {the oldest chunk held}
    */
   position?: number;
   /**
-   * What follows a lag: `"close"` ends the branch, `"skip"` goes on with the
+   * What follows a lag: `"close"` ends the branch, `"skip"` continues with the
    * oldest chunk held.
    *
    * @default {"close"}
    */
   lag?: "close" | "skip";
   /**
-   * Makes the chunk that tells of a lag, from the number of chunks missed and
+   * Makes the chunk that reports a lag, from the number of chunks missed and
    * the position of the oldest one held.
    *
    * @default {none: the branch errors with a `RangeError`}
@@ -45,16 +45,16 @@ export interface BroadcastTeeOptions<T> {
  * buffer.
  *
  * The controller keeps the last `capacity` chunks and each branch keeps a
- * position among them. Enqueuing costs the same however many branches there
- * are, never waits for one, and takes no memory per branch.
+ * position among them. Enqueuing costs the same for any number of branches,
+ * never waits for one, and takes no memory per branch.
  *
  * **Lag.** A branch that is more than `capacity` chunks behind has missed some.
- * Its next read tells how many, exactly and once, and then the branch closes or
- * goes on with the oldest chunk held. For every branch, chunks read and chunks
+ * Its next read reports the exact number, once; then the branch closes or
+ * continues with the oldest chunk held. For every branch, chunks read and chunks
  * missed add up to the chunks enqueued since its position.
  *
- * **Closing.** After `close()` a branch first gives what is held and then
- * closes. Cancelling a branch touches neither the broadcast nor its other
+ * **Closing.** After `close()` a branch first delivers the chunks still held and
+ * then closes. Cancelling a branch affects neither the broadcast nor its other
  * branches.
  *
  * @typeParam T The type of the chunks.
@@ -94,15 +94,14 @@ export class BroadcastController<T> {
     this.#ring = new Ring(capacity);
   }
 
-  /** How many chunks were enqueued so far. */
+  /** How many chunks have been enqueued. */
   get enqueued(): number {
     return this.#ring.end;
   }
 
   /**
-   * Gives a chunk to every branch.
+   * Delivers a chunk to every branch.
    *
-   * @param chunk The chunk.
    * @throws {TypeError} If the broadcast is closed.
    */
   enqueue(chunk: T): void {
@@ -113,9 +112,9 @@ export class BroadcastController<T> {
   }
 
   /**
-   * Closes every branch behind its last chunk.
+   * Closes the broadcast; every branch closes after its last chunk.
    *
-   * @throws {TypeError} If the broadcast is closed already.
+   * @throws {TypeError} If the broadcast is already closed.
    */
   close(): void {
     if (this.#ring.closed) {
@@ -126,14 +125,14 @@ export class BroadcastController<T> {
 
   /**
    * Makes a branch. Unlike the two streams of `ReadableStream.tee()`, branches
-   * share one bounded buffer, so that a slow one neither grows nor slows the
-   * others.
+   * share one bounded buffer: a slow branch takes no more memory and does not
+   * slow the others.
    *
-   * @param options Where to begin and what to do about lag.
+   * @param options Where to begin and how to handle lag.
    * @returns A stream that iterates, pipes, tees and cancels like any other.
    * @throws {RangeError} If the position is not an integer.
-   * @throws {TypeError} If `lag` is unknown, or is `"skip"` where `lagged` is
-   * missing, since the loss would then go untold.
+   * @throws {TypeError} If `lag` is unknown, or is `"skip"` without `lagged`,
+   * which would hide the loss.
    */
   tee(options: BroadcastTeeOptions<T> = {}): ReadableStream<T> {
     const {
@@ -148,11 +147,7 @@ export class BroadcastController<T> {
         `Cannot tee broadcast: position must be an integer, received ${position}`,
       );
     }
-    if (lag !== "close" && lag !== "skip") {
-      throw new TypeError(
-        `Cannot tee broadcast: lag must be "close" or "skip", received ${lag}`,
-      );
-    }
+    checkOneOf("Cannot tee broadcast: lag", lag, ["close", "skip"]);
     if (lag === "skip" && lagged === undefined) {
       throw new TypeError(
         `Cannot tee broadcast: lag "skip" needs lagged, which tells of the loss`,

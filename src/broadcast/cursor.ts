@@ -1,23 +1,21 @@
 import type { Ring, Waiter } from "./ring.ts";
 
-/** What {@linkcode Cursor.take} answers when no chunk is there yet. */
+/** {@linkcode Cursor.take} returns this while no chunk is available. */
 export const WAIT: unique symbol = Symbol("wait");
-/** What {@linkcode Cursor.take} answers when none will come. */
+/** {@linkcode Cursor.take} returns this when no chunk will follow. */
 export const OVER: unique symbol = Symbol("over");
 
 /** How a {@linkcode Cursor} reads. */
 export interface CursorOptions<T> {
-  /** What follows a lag: the end, or the oldest chunk held. */
+  /** What follows a lag: the end or the oldest chunk held. */
   lag: "close" | "skip";
-  /** Makes the chunk that tells of a lag, or throws the error that does. */
+  /** Makes the chunk that reports a lag, or throws the error that does. */
   lagged: (missed: number, position: number) => T;
 }
 
 /**
- * One reader's position in a {@linkcode Ring}.
- *
- * It waits on behalf of one owner at a time, and leaves the ring when it is
- * released or has read to the end.
+ * One reader's position in a {@linkcode Ring}. It waits for one owner at a time
+ * and leaves the ring when it is released or has read to the end.
  */
 export class Cursor<T> implements Waiter {
   parkedAt = -1;
@@ -35,13 +33,13 @@ export class Cursor<T> implements Waiter {
     this.#options = options;
   }
 
-  /** Whether there is nothing left to take, now or later. */
+  /** Whether nothing is left to take, now or later. */
   get over(): boolean {
     return this.#position >= this.#ring.end &&
       (this.#ring.closed || this.#released);
   }
 
-  /** Whether the next chunk is there and no lag comes before it. */
+  /** Whether the next chunk is available, with no lag before it. */
   get ready(): boolean {
     return this.#position < this.#ring.end &&
       this.#position >= this.#ring.oldest;
@@ -52,7 +50,7 @@ export class Cursor<T> implements Waiter {
     return this.#ring.at(this.#position++);
   }
 
-  /** The next chunk, or the one that tells of a lag, or {@linkcode WAIT} or {@linkcode OVER}. */
+  /** The next chunk, the report of a lag, {@linkcode WAIT} or {@linkcode OVER}. */
   take(): T | typeof WAIT | typeof OVER {
     if (this.ready) return this.read();
     if (this.#released) return OVER;
@@ -62,7 +60,7 @@ export class Cursor<T> implements Waiter {
     return OVER;
   }
 
-  /** Wakes `owner` once, when there may be something to take or all is over. */
+  /** Wakes `owner` once, after a chunk, the end or a release. */
   wait(owner: { wake(): void }): void {
     this.#owner = owner;
     if (this.parkedAt < 0) this.#ring.park(this);
@@ -75,13 +73,13 @@ export class Cursor<T> implements Waiter {
     owner?.wake();
   }
 
-  /** Forgets the wait; its owner is not woken. */
+  /** Stops waiting without waking the owner. */
   stopWaiting(): void {
     this.#ring.unpark(this);
     this.#owner = undefined;
   }
 
-  /** Leaves the ring for good and wakes the owner that waits. */
+  /** Leaves the ring and wakes the waiting owner. */
   release(): void {
     if (this.#released) return;
     this.#released = true;

@@ -1,20 +1,20 @@
-/** What a {@linkcode Ring} wakes when a chunk arrives or the ring closes. */
+/** A {@linkcode Ring} wakes it when a chunk arrives or the ring closes. */
 export interface Waiter {
-  /** The waiter's place among the parked ones, -1 when it is not parked. */
+  /** The index among the parked waiters; -1 if it is not parked. */
   parkedAt: number;
-  /** Called at most once per parking, one microtask after the ring moved. */
+  /** Called at most once per parking, one microtask after a chunk or the end. */
   wake(): void;
 }
 
 /**
  * The last `capacity` chunks of one broadcast, numbered from 0.
  *
- * Writing costs the same however many read: it stores the chunk and, where
- * readers are parked, asks for one microtask that hands off to all of them. The
- * memory is taken as chunks arrive, never before.
+ * Writing costs the same for any number of readers: it stores the chunk and, if
+ * readers are parked, queues one microtask that wakes them all. Memory is taken
+ * only as chunks arrive.
  */
 export class Ring<T> {
-  /** How many chunks are held at most. */
+  /** The most chunks to hold. */
   readonly capacity: number;
   #chunks: T[] = [];
   #end = 0;
@@ -26,12 +26,12 @@ export class Ring<T> {
     this.capacity = capacity;
   }
 
-  /** The position that the next chunk will have. */
+  /** The position of the next chunk. */
   get end(): number {
     return this.#end;
   }
 
-  /** The position of the oldest chunk still held; `end` when none is. */
+  /** The position of the oldest chunk held; `end` if there is none. */
   get oldest(): number {
     return this.#end - this.#chunks.length;
   }
@@ -46,7 +46,7 @@ export class Ring<T> {
     return this.#chunks[position % this.capacity];
   }
 
-  /** Adds a chunk, in place of the oldest one when the ring is full. */
+  /** Adds a chunk; a full ring drops its oldest one. */
   push(chunk: T): void {
     if (this.#chunks.length < this.capacity) this.#chunks.push(chunk);
     else this.#chunks[this.#end % this.capacity] = chunk;
@@ -54,21 +54,21 @@ export class Ring<T> {
     this.#wakeAll();
   }
 
-  /** Says that no chunk will follow. */
+  /** Ends the ring: no chunk will follow. */
   close(): void {
     this.#closed = true;
-    // An array that grows takes room for 16 more: closed rings are held by the thousand.
+    // A growing array reserves room for 16 more; thousands of closed rings are held.
     this.#chunks = this.#chunks.slice();
     this.#wakeAll();
   }
 
-  /** Keeps a waiter until the ring moves or {@linkcode Ring.unpark} takes it back. */
+  /** Parks a waiter until the next chunk, the end or {@linkcode Ring.unpark}. */
   park(waiter: Waiter): void {
     this.#parked ??= [];
     waiter.parkedAt = this.#parked.push(waiter) - 1;
   }
 
-  /** Takes a parked waiter back, in constant time. */
+  /** Removes a parked waiter in constant time. */
   unpark(waiter: Waiter): void {
     if (waiter.parkedAt < 0) return;
     const parked = this.#parked!;

@@ -17,7 +17,7 @@ import { contain, logWarning, type RegistryWarning } from "../model/warning.ts";
 /** Options of {@linkcode DbPipelineWatcher}. */
 export interface DbPipelineWatcherOptions {
   /**
-   * Told of a write that failed; the pipeline goes on. What it throws is
+   * Called when a write fails; the pipeline goes on. Errors it throws are
    * ignored.
    *
    * @default {console.warn}
@@ -26,7 +26,7 @@ export interface DbPipelineWatcherOptions {
 }
 
 /**
- * Writes the audit trail and the payload fields of pipelines that run without
+ * Writes the payload fields and the audit trail of pipelines that run without
  * a registry: INITIATED, STARTED, then COMPLETED or ERRORED.
  *
  * @example Usage
@@ -58,12 +58,7 @@ export class DbPipelineWatcher extends PipelineWatcher {
   readonly #repository: PipelineRunRepository;
   readonly #warn: (warning: RegistryWarning) => void;
 
-  /**
-   * Makes a watcher.
-   *
-   * @param repository Where to write.
-   * @param options Whom to tell of failures.
-   */
+  /** Makes a watcher that writes to a repository. */
   constructor(
     repository: PipelineRunRepository,
     options: DbPipelineWatcherOptions = {},

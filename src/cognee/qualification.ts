@@ -3,21 +3,18 @@ import type { PipelineRunRow } from "../model/row.ts";
 import type { PipelineRunRepository } from "../repository/repository.ts";
 import { runInfoForInitiated } from "../model/run_info.ts";
 
-/** Whether a pipeline may run on a dataset; where not, the row that says so. */
+/** Whether a pipeline may run on a dataset, and the row that prevents it. */
 export type PipelineRunQualification =
   | { kind: "Proceed" }
   | { kind: "AlreadyRunning" | "AlreadyCompleted"; row: PipelineRunRow };
 
 /**
- * Whether a pipeline may run on a dataset, by the newest row of the two: it may
- * when there is none, or it is INITIATED or ERRORED.
+ * Checks by the newest row whether a pipeline may run on a dataset.
  *
- * @param repository Where the rows are.
  * @param datasetId The dataset's UUID.
- * @param pipelineName The pipeline's name.
- * @returns `Proceed`; `AlreadyRunning` when STARTED; `AlreadyCompleted` when
- * COMPLETED.
- * @throws {TypeError} If the dataset id is no UUID.
+ * @returns `AlreadyRunning` if the row is STARTED, `AlreadyCompleted` if it is
+ * COMPLETED, otherwise `Proceed`: it is INITIATED or ERRORED, or there is none.
+ * @throws {TypeError} If the dataset id is not a UUID.
  * @throws {RepositoryError} If the repository fails.
  *
  * @example Usage
@@ -53,14 +50,12 @@ export async function checkPipelineRunQualification(
 }
 
 /**
- * Writes a fresh INITIATED row for a pipeline on a dataset, so that it may run
+ * Writes a new INITIATED row for a pipeline on a dataset, so that it may run
  * again.
  *
- * @param repository Where to write.
- * @param userId The UUID of the user whose pipeline it is.
+ * @param userId The UUID of the pipeline's user.
  * @param datasetId The dataset's UUID.
- * @param pipelineName The pipeline's name.
- * @throws {TypeError} If an id is no UUID.
+ * @throws {TypeError} If an id is not a UUID.
  * @throws {RepositoryError} If the repository fails.
  */
 export async function resetPipelineRunStatus(
@@ -81,13 +76,12 @@ export async function resetPipelineRunStatus(
 }
 
 /**
- * Does {@linkcode resetPipelineRunStatus} for every pipeline of a dataset whose
- * newest row is not INITIATED already.
+ * Calls {@linkcode resetPipelineRunStatus} for every pipeline of a dataset whose
+ * newest row is not INITIATED.
  *
- * @param repository Where to read and write.
- * @param userId The UUID of the user whose pipelines they are.
+ * @param userId The UUID of the pipelines' user.
  * @param datasetId The dataset's UUID.
- * @throws {TypeError} If an id is no UUID.
+ * @throws {TypeError} If an id is not a UUID.
  * @throws {RepositoryError} If the repository fails.
  */
 export async function resetDatasetPipelineRunStatus(

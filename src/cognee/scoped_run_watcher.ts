@@ -5,9 +5,9 @@ import {
   type TaskProgress,
 } from "./watcher.ts";
 
-/** What a {@linkcode ScopedRunWatcher} reports into. */
+/** The run that a {@linkcode ScopedRunWatcher} reports into. */
 export interface WatchedRun {
-  /** Notes that the run is about to begin, unless it has begun. */
+  /** Records that the run is about to start, unless it has started. */
   initiate(): void;
   /** Ends the run with an error, unless it has ended. */
   fail(message: string): void;
@@ -16,29 +16,24 @@ export interface WatchedRun {
 }
 
 /**
- * Reports into one run of a registry what code that knows only watchers has to
- * tell. Whatever run id the code gives, it is this run that is meant.
+ * Lets code that only knows watchers report into one run of a registry. The run
+ * ids it passes are ignored: all reports concern this run.
  *
  * The registry itself writes the run's rows and publishes its events, once
- * each. So of the hooks these have an effect:
+ * each, so only these hooks have an effect:
  *
  * - `onPipelineRunInitiated` writes an INITIATED row while the run is `Pending`;
  * - `onPipelineRunErrored` ends the run with that error;
  * - `onPayloadField` sets a payload field.
  *
- * A run completes when its work does, so `onPipelineRunCompleted` has none.
+ * `onPipelineRunCompleted` has none: a run completes when its work does.
  */
 export class ScopedRunWatcher extends PipelineWatcher {
   /** The run that this watcher reports into. */
   readonly runId: string;
   readonly #run: WatchedRun;
 
-  /**
-   * Made by a registry: see `PipelineRunRegistry.watcherFor()`.
-   *
-   * @param runId The run's UUID.
-   * @param run The run.
-   */
+  /** Made by `PipelineRunRegistry.watcherFor()`. */
   constructor(runId: string, run: WatchedRun) {
     super();
     this.runId = runId;

@@ -1,6 +1,6 @@
 import type { PipelineRunStatus } from "../model/row.ts";
 
-/** What a watcher is told of a run. */
+/** A run, as the hooks of a {@linkcode PipelineWatcher} receive it. */
 export interface PipelineRunInfo {
   /** The run's UUID. */
   runId: string;
@@ -8,7 +8,7 @@ export interface PipelineRunInfo {
   pipelineId: string;
   /** The pipeline's name. */
   pipelineName: string;
-  /** Who the run is for. */
+  /** The user the run is for. */
   userId?: string;
   /** The tenant the run is for. */
   tenantId?: string;
@@ -16,15 +16,15 @@ export interface PipelineRunInfo {
   datasetId?: string;
   /** The UUIDs of the data it works on. */
   dataIds: readonly string[];
-  /** What the run has become. */
+  /** Its current status. */
   status: PipelineRunStatus;
-  /** When it was begun. */
+  /** When it started. */
   startedAt: Date;
-  /** When it ended, once it has. */
+  /** When it ended, if it has. */
   completedAt?: Date;
 }
 
-/** What a pipeline reports of itself. */
+/** The progress of a pipeline. */
 export type PipelineProgress =
   | { kind: "Started"; taskCount: number }
   | { kind: "Succeeded"; outputCount: number }
@@ -32,34 +32,28 @@ export type PipelineProgress =
   | { kind: "Cancelled" }
   | { kind: "ItemSkipped"; dataId: string };
 
-/** What a task reports of itself. */
+/** The progress of a task. */
 export type TaskProgress =
   | { kind: "Started" | "Succeeded" }
   | { kind: "Retrying"; attempt: number; error: string }
   | { kind: "Failed"; attempts: number; error: string };
 
 /**
- * An observer of pipelines and their tasks. Only the first two hooks must be
- * written; the others do nothing unless overridden.
+ * An observer of pipelines and their tasks. Subclasses must implement the first
+ * two hooks; the others do nothing unless overridden.
  */
 export abstract class PipelineWatcher {
-  /**
-   * A pipeline made progress.
-   *
-   * @param pipelineId The pipeline's UUID.
-   * @param progress What happened.
-   */
+  /** Called when a pipeline makes progress; `pipelineId` is its UUID. */
   abstract onPipeline(
     pipelineId: string,
     progress: PipelineProgress,
   ): Promise<void>;
 
   /**
-   * A task made progress.
+   * Called when a task makes progress.
    *
    * @param pipelineId The pipeline's UUID.
-   * @param task Which of the pipeline's tasks, counted from 0, and of how many.
-   * @param progress What happened.
+   * @param task The task: its index from 0, its name, and the number of tasks.
    */
   abstract onTask(
     pipelineId: string,
@@ -67,88 +61,46 @@ export abstract class PipelineWatcher {
     progress: TaskProgress,
   ): Promise<void>;
 
-  /**
-   * A run is about to begin.
-   *
-   * @param _run The run.
-   */
+  /** Called when a run is about to start. */
   async onPipelineRunInitiated(_run: PipelineRunInfo): Promise<void> {}
 
-  /**
-   * A run has begun.
-   *
-   * @param _run The run.
-   */
+  /** Called when a run has started. */
   async onPipelineRunStarted(_run: PipelineRunInfo): Promise<void> {}
 
-  /**
-   * A run has ended well.
-   *
-   * @param _run The run.
-   * @param _outputCount How many outputs it made.
-   */
+  /** Called when a run has completed, with the number of its outputs. */
   async onPipelineRunCompleted(
     _run: PipelineRunInfo,
     _outputCount: number,
   ): Promise<void> {}
 
-  /**
-   * A run has failed.
-   *
-   * @param _run The run.
-   * @param _error What went wrong.
-   */
+  /** Called when a run has failed, with the error's message. */
   async onPipelineRunErrored(
     _run: PipelineRunInfo,
     _error: string,
   ): Promise<void> {}
 
-  /**
-   * A task has begun.
-   *
-   * @param _run The run.
-   * @param _taskName The task's name.
-   * @param _taskIndex Its index, from 0.
-   */
+  /** Called when a task has started, with its name and its index from 0. */
   async onTaskStarted(
     _run: PipelineRunInfo,
     _taskName: string,
     _taskIndex: number,
   ): Promise<void> {}
 
-  /**
-   * A task has ended well.
-   *
-   * @param _run The run.
-   * @param _taskName The task's name.
-   * @param _resultCount How many results it made.
-   */
+  /** Called when a task has completed, with its name and number of results. */
   async onTaskCompleted(
     _run: PipelineRunInfo,
     _taskName: string,
     _resultCount: number,
   ): Promise<void> {}
 
-  /**
-   * A task has failed for good.
-   *
-   * @param _run The run.
-   * @param _taskName The task's name.
-   * @param _error What went wrong.
-   */
+  /** Called when a task has failed finally, with its name and the error's message. */
   async onTaskErrored(
     _run: PipelineRunInfo,
     _taskName: string,
     _error: string,
   ): Promise<void> {}
 
-  /**
-   * A run has a payload field to keep.
-   *
-   * @param _runId The run's UUID.
-   * @param _key The field's name.
-   * @param _value Its value, which must be JSON.
-   */
+  /** Called to keep a payload field of a run; the value must be JSON. */
   async onPayloadField(
     _runId: string,
     _key: string,

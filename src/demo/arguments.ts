@@ -1,24 +1,23 @@
-/** What the demo was asked to do. */
+/** The parsed command line. */
 export interface DemoArguments {
-  /** What to index; empty is the default. */
+  /** What to index; empty means the default path. */
   readonly paths: readonly string[];
-  /** The folder of the database in the process. */
+  /** The folder of the database that runs in this process. */
   readonly data?: string;
-  /** The database server to use instead. */
+  /** The URL of a database server to use instead. */
   readonly databaseUrl?: string;
-  /** The port of the page to serve; without one nothing is served. */
+  /** The port to serve the page on; if absent, no page is served. */
   readonly port?: number;
-  /** Whether to explain the demo and do nothing else. */
+  /** Whether to print the help and do nothing else. */
   readonly help: boolean;
 }
 
-/** Arguments that make no sense. */
+/** Invalid arguments. */
 export class UsageError extends Error {
-  /** The name of the class. */
   override name = "UsageError";
 }
 
-/** Each path is a run that keeps a file open. */
+/** Each path is a run that holds a file open. */
 const MAX_PATHS = 100;
 
 const DEFAULT_PORT = 8000;
@@ -29,12 +28,12 @@ const OPTIONS: ReadonlyMap<string, "data" | "databaseUrl" | "port"> = new Map([
   ["--port", "port"],
 ]);
 
-/** The explanation that `--help` gives. */
+/** The help text. */
 export const USAGE = `Usage: deno task demo [OPTION…] [PATH…]
 
 Indexes the terms of text files, with one pipeline run for each PATH, a file or
-a folder. Without a PATH it indexes its own repository, or the current folder
-where it does not run from one.
+a folder. Without a PATH it indexes its own repository, or the current folder if
+it does not run from a checkout.
 
 With --serve it waits, and serves a page on which runs are started, followed and
 aborted. Then PATH is what the page indexes as a sample.
@@ -54,12 +53,11 @@ Exit status: 0 when every run completed, 1 when one did not or the database
 failed, 2 when the arguments make no sense, 130 after Ctrl-C.`;
 
 /**
- * Makes sense of the command line.
+ * Parses the command line.
  *
- * @param args The arguments behind the script.
- * @returns What they ask for.
- * @throws {UsageError} If an option is unknown, comes twice, lacks its value or
- * contradicts another, a value makes no sense, or there are too many paths.
+ * @param args The arguments after the script.
+ * @throws {UsageError} If an option is unknown, repeated, lacks its value or
+ * contradicts another, a value is invalid, or there are too many paths.
  */
 export function parseArguments(args: readonly string[]): DemoArguments {
   const paths: string[] = [];

@@ -6,19 +6,17 @@ const STATUS_PREFIX = "DATASET_PROCESSING_";
 
 /** Options of {@linkcode auditTable}. */
 export interface AuditTableOptions {
-  /** How many rows to show at most. */
+  /** The maximum number of rows. */
   readonly limit: number;
-  /** How many characters a line may have. */
+  /** The maximum length of a line, in characters. */
   readonly width: number;
 }
 
 /**
- * Reads the end of the audit trail back, with the path that each run indexed,
- * and shows it as a table.
+ * Reads the newest rows of the audit trail, and formats them as a table with the
+ * path that each run indexed.
  *
- * @param repository Where the audit trail is.
- * @param options How much to show.
- * @returns The lines: a heading, and the rows in the order of their times.
+ * @returns The lines: a heading, then the rows from oldest to newest.
  * @throws {RepositoryError} If it cannot be read.
  */
 export async function auditTable(

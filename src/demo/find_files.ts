@@ -3,12 +3,10 @@ import { join } from "node:path";
 /**
  * Finds the files in a folder and in the folders below it.
  *
- * Hidden folders and `node_modules` are left out, and so is what cannot be
- * listed below the folder itself. Symbolic links are not followed: they can make
- * circles.
+ * Hidden folders, `node_modules` and subfolders that cannot be listed are
+ * skipped. Symbolic links are not followed, since they can form cycles.
  *
- * @param folder The folder.
- * @returns The paths of each folder's files, in the order of their names.
+ * @returns The paths of each folder's files, sorted by name.
  */
 export async function* findFiles(folder: string): AsyncGenerator<string[]> {
   const folders = [folder];

@@ -1,10 +1,11 @@
+import type { PipelineRunRegistry, RunHandle } from "../../mod.ts";
 import { auditTable } from "./audit_table.ts";
-import type { Database } from "./database.ts";
-import { indexFiles } from "./index_pipeline.ts";
+import { indexFiles, type IndexProgress } from "./index_files.ts";
 import { LiveLines } from "./live_lines.ts";
+import type { Database } from "./open_database.ts";
 import { openPipelines } from "./open_pipelines.ts";
-import { showProgress } from "./progress.ts";
-import { termTable } from "./term_table.ts";
+import { ProgressLine } from "./progress_line.ts";
+import type { TopTerm } from "./term_counts.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 const TOP_TERMS = 10;
@@ -12,20 +13,23 @@ const AUDIT_ROWS = 20;
 
 /** Options of {@linkcode indexPaths}. */
 export interface IndexPathsOptions {
-  /** What to index: one run for each. */
+  /** The files and folders to index, with one run for each. */
   readonly paths: readonly string[];
-  /** What standard output is. */
+  /** Where progress and results are printed. */
   readonly terminal: Terminal;
   /** Aborts the runs when it fires. */
   readonly signal: AbortSignal;
 }
 
+interface PathRun {
+  readonly path: string;
+  readonly run: RunHandle;
+}
+
 /**
- * Indexes paths and tells about it: how far the runs are, why some of them
- * failed, the audit trail, and the terms found most often.
+ * Indexes paths, and prints the progress of the runs, the errors of those that
+ * failed, the audit trail, and the most frequent terms.
  *
- * @param database Where everything is stored.
- * @param options What to index.
  * @returns Whether all runs completed.
  * @throws {Error} If the database fails.
  */
@@ -41,7 +45,7 @@ export async function indexPaths(
   );
   const { repository, registry, store } = pipelines;
 
-  const runs = await Promise.all(paths.map(async (path) => {
+  const runs = await Promise.all(paths.map(async (path): Promise<PathRun> => {
     const run = await registry.registerBackground(
       { pipelineName: "index_files", signal },
       indexFiles(path, store),
@@ -69,4 +73,35 @@ export async function indexPaths(
     console.log(`\nTop terms\n${terms.join("\n")}`);
   }
   return completed.length === runs.length;
+}
+
+/** Shows the progress of each run in a line of its own until all have ended. */
+async function showProgress(
+  registry: PipelineRunRegistry,
+  runs: readonly PathRun[],
+  lines: LiveLines,
+): Promise<void> {
+  await Promise.all(runs.map(async ({ path, run: { runId } }, index) => {
+    const line = new ProgressLine(path);
+    const events = registry.subscribe<IndexProgress>(runId, { lag: "skip" });
+    for await (const event of events) {
+      line.update(event);
+      if (line.isFinal || event.kind === "Yield") {
+        lines.set(index, line.toString(lines.width), line.isFinal);
+      }
+    }
+  }));
+  lines.close();
+}
+
+function termTable(terms: readonly TopTerm[]): string[] {
+  const lines = terms.map(({ term, count, files }) =>
+    [
+      term.padEnd(32),
+      count.toLocaleString("en-US").padStart(12),
+      files.toLocaleString("en-US").padStart(8),
+    ].join("  ")
+  );
+  const header = ["TERM".padEnd(32), "COUNT".padStart(12), "FILES".padStart(8)];
+  return [header.join("  "), ...lines];
 }

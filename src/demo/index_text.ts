@@ -1,19 +1,15 @@
 import type { PipelineWork } from "../../mod.ts";
-import { type IndexProgress, NO_PROGRESS } from "./index_pipeline.ts";
+import { type IndexProgress, NO_PROGRESS } from "./index_files.ts";
 import { TermCounter } from "./term_counter.ts";
 import type { TermCounts } from "./term_counts.ts";
 
-/** Into how many parts a text is cut, at most: as many steps has its progress. */
+/** A text is cut into at most this many parts; each is one step of progress. */
 const MAX_PARTS = 100;
 const LABEL_LENGTH = 60;
 
 /**
- * The work of one run: counts the terms of a text, part by part, as `indexFiles()`
- * does those of files.
- *
- * @param text The text.
- * @param store Where the counts go.
- * @returns The work, for a registry.
+ * Makes the work of one run: it counts the terms of a text part by part, as
+ * `indexFiles()` does file by file.
  */
 export function indexText(
   text: string,
@@ -40,7 +36,7 @@ export function indexText(
   };
 }
 
-/** The text in parts of about the same length, cut between lines. */
+/** Cuts the text between lines into parts of similar length. */
 function partsOf(text: string): string[] {
   const length = Math.ceil(text.length / MAX_PARTS);
   const parts: string[] = [];

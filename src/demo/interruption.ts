@@ -1,17 +1,18 @@
-/** For how long the runs' last rows may take, in milliseconds. */
+/** How long the runs may take to write their last rows, in milliseconds. */
 const GRACE = 4_000;
 
 /**
- * One Ctrl-C comes twice under `deno task`: from the terminal and from the task
- * runner. The second is late when the database in the process is at work.
+ * How long to ignore a second signal, in milliseconds. Under `deno task` one
+ * Ctrl-C arrives twice: from the terminal and from the task runner. The second is
+ * late while the database in this process is busy.
  */
 const ECHO = 600;
 
 /**
- * Listens for Ctrl-C, and for SIGTERM where there is one.
+ * Listens for Ctrl-C and, except on Windows, SIGTERM.
  *
- * The first time its signal fires, and the process has some seconds to end by
- * itself. After that, or the second time, the process exits.
+ * The first one fires `signal`, and the process has a few seconds to end by
+ * itself. After that, or at the second one, the process exits.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
@@ -19,23 +20,21 @@ export class Interruption implements Disposable {
   #exitCode: number | undefined;
   #interruptedAt = 0;
 
-  /** Begins to listen. */
   constructor() {
     this.#listen("SIGINT", 130);
     if (Deno.build.os !== "windows") this.#listen("SIGTERM", 143);
   }
 
-  /** Fires when the process was asked to end. */
+  /** Fires when the process is asked to end. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** What to exit with; `undefined` as long as nobody interrupted. */
+  /** The exit status; `undefined` until an interruption. */
   get exitCode(): number | undefined {
     return this.#exitCode;
   }
 
-  /** Listens no more. */
   [Symbol.dispose](): void {
     this.#stack.dispose();
   }

@@ -6,8 +6,8 @@ const PRINT_INTERVAL = 1_000;
 const ENCODER = new TextEncoder();
 
 /**
- * Lines that change: on a terminal each is redrawn in its place, elsewhere each
- * is printed again, once a second at most and when it is final.
+ * Lines that change. On a terminal they are redrawn in place; elsewhere a changed
+ * line is printed again, at most once a second and when it is final.
  */
 export class LiveLines {
   readonly #terminal: Terminal;
@@ -16,12 +16,7 @@ export class LiveLines {
   #drawn = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /**
-   * Makes empty lines. Nothing is shown yet.
-   *
-   * @param terminal Where they are printed.
-   * @param count How many there are. More than fit are not redrawn.
-   */
+  /** Makes empty lines; if they do not fit on the screen, they are not redrawn. */
   constructor(terminal: Terminal, count: number) {
     const interactive = terminal.interactive && count < terminal.rows;
     this.#terminal = { ...terminal, interactive };
@@ -29,18 +24,12 @@ export class LiveLines {
     this.#printedAt = this.#lines.map(() => -Infinity);
   }
 
-  /** How many characters a line may have. */
+  /** The maximum length of a line, in characters. */
   get width(): number {
     return this.#terminal.columns;
   }
 
-  /**
-   * Sets a line.
-   *
-   * @param index Which one.
-   * @param line Its new text.
-   * @param final Whether that is its last.
-   */
+  /** Changes a line; `final` marks its last text. */
   set(index: number, line: string, final: boolean): void {
     this.#lines[index] = line;
     if (this.#terminal.interactive) {
@@ -53,18 +42,14 @@ export class LiveLines {
     console.log(line);
   }
 
-  /**
-   * Prints something to standard error without garbling the lines.
-   *
-   * @param text What to print.
-   */
+  /** Prints a text to standard error without garbling the lines. */
   warn(text: string): void {
-    if (this.#drawn > 0) write(this.#takeBack());
+    if (this.#drawn > 0) write(this.#erase());
     console.error(text);
     if (this.#terminal.interactive) this.#redraw();
   }
 
-  /** Shows the lines as they are and lets go of the terminal. */
+  /** Draws the lines for the last time. */
   close(): void {
     if (this.#terminal.interactive) this.#redraw();
     this.#drawn = 0;
@@ -73,14 +58,14 @@ export class LiveLines {
   #redraw(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    // Without wrapping, so that a line of wide characters stays one line.
+    // Wrapping is off, so that a line with wide characters stays one line.
     const lines = this.#lines.map((line) => `${line}\n`).join("");
-    write(`${this.#takeBack()}\x1b[?7l${lines}\x1b[?7h`);
+    write(`${this.#erase()}\x1b[?7l${lines}\x1b[?7h`);
     this.#drawn = this.#lines.length;
   }
 
-  /** What erases the lines that are drawn. */
-  #takeBack(): string {
+  /** Returns the escape sequence that erases the drawn lines. */
+  #erase(): string {
     const drawn = this.#drawn;
     this.#drawn = 0;
     return drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`;

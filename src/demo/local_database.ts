@@ -2,23 +2,24 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket";
 import postgres from "postgres";
-import { errorMessage } from "../model/error_message.ts";
-import type { Database } from "./database.ts";
+import { errorMessage } from "./terminal.ts";
 
 /**
  * Opens a Postgres that runs in this process, and connects to it over the
  * loopback interface.
  *
- * The folder is locked as long as the database is open: Postgres itself does not
+ * The folder is locked while the database is open, since Postgres itself does not
  * notice that another process uses its files. The lock ends with the process,
- * however that ends.
+ * even if that is killed.
  *
- * @param folder Where it keeps its files; made where it is missing.
+ * @param folder Where the files are kept; it is created if missing.
  * @returns The database. Its client has one connection, since all connections
- * to it would share one session.
+ * would share one session.
  * @throws {Error} If the folder cannot be used, or another process uses it.
  */
-export async function openLocalDatabase(folder: string): Promise<Database> {
+export async function openLocalDatabase(
+  folder: string,
+): Promise<AsyncDisposable & { sql: postgres.Sql }> {
   await using stack = new AsyncDisposableStack();
   stack.use(await lockFolder(folder));
   const db = stack.adopt(
@@ -48,8 +49,6 @@ export async function openLocalDatabase(folder: string): Promise<Database> {
   const resources = stack.move();
   return {
     sql,
-    name: folder,
-    exclusive: true,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
@@ -86,7 +85,7 @@ async function openFiles(folder: string): Promise<PGlite> {
   }
 }
 
-/** Makes the files under another name, so that half of them are never used. */
+/** Makes the files under another name, so that incomplete files are never used. */
 async function makeFiles(files: string): Promise<void> {
   const draft = `${files}.new`;
   if (await isFolder(draft)) await Deno.remove(draft, { recursive: true });

@@ -1,7 +1,7 @@
 /**
- * A demo: indexes the terms of text files, one pipeline run for each path, with
- * the audit trail in a Postgres that runs in the process. With `--serve` it does so
- * on a page.
+ * A demo that indexes the terms of text files, with one pipeline run for each
+ * path and the audit trail in a Postgres that runs in this process. With `--serve`
+ * it serves a page on which runs are started and followed.
  *
  * In a checkout run `deno task demo --help`, elsewhere
  *
@@ -13,18 +13,17 @@
  */
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { errorMessage } from "../model/error_message.ts";
 import { parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { indexPaths } from "./index_paths.ts";
 import { Interruption } from "./interruption.ts";
 import { openDatabase } from "./open_database.ts";
 import { servePage } from "./serve_page.ts";
-import { standardOutput } from "./terminal.ts";
+import { errorMessage, standardOutput } from "./terminal.ts";
 
 /**
  * Runs the demo.
  *
- * @param args The arguments behind the script.
+ * @param args The arguments after the script.
  * @returns The exit status.
  */
 export async function main(args: readonly string[]): Promise<number> {
@@ -41,8 +40,8 @@ export async function main(args: readonly string[]): Promise<number> {
       databaseUrl === undefined ? { folder } : { url: databaseUrl },
     );
     console.log(`Database: ${database.name}`);
-    // Not before: making a database would keep signals waiting for seconds, and
-    // leaves nothing to be ended in order.
+    // Not earlier: creating a database blocks signals for seconds, and can be
+    // killed without harm.
     interruption = listening.use(new Interruption());
     const { signal } = interruption;
     const [path = defaultPath()] = paths;
@@ -57,7 +56,7 @@ export async function main(args: readonly string[]): Promise<number> {
     });
     return interruption.exitCode ?? (completed ? 0 : 1);
   } catch (error) {
-    // Of several errors the first one tells why; the others come from closing.
+    // The first of several errors is the reason; the others come from closing.
     let first = error;
     while (first instanceof SuppressedError) first = first.suppressed;
     console.error(errorMessage(first));
@@ -69,7 +68,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** This repository, or the current folder when the demo is not run from one. */
+/** This repository, or the current folder if this is not a checkout. */
 function defaultPath(): string {
   const folder = import.meta.dirname;
   return folder === undefined

@@ -1,25 +1,25 @@
 import { PipelineRunRegistry, type RegistryWarning } from "../../mod.ts";
-import { errorMessage } from "../model/error_message.ts";
 import { PostgresPipelineRunRepository } from "../postgres/mod.ts";
-import type { Database } from "./database.ts";
+import type { Database } from "./open_database.ts";
 import { TermCounts } from "./term_counts.ts";
+import { errorMessage } from "./terminal.ts";
 
-/** What the demo runs its pipelines with, to be disposed of. */
+/** A registry with its repository and the table of counts. */
 export interface Pipelines extends AsyncDisposable {
-  /** The audit trail. */
+  /** Where the audit trail is stored. */
   readonly repository: PostgresPipelineRunRepository;
-  /** The runs. */
+  /** The registry of the runs. */
   readonly registry: PipelineRunRegistry;
-  /** What they index. */
+  /** Where the counts are stored. */
   readonly store: TermCounts;
 }
 
 /**
- * Makes the tables, ends what a former process left, and opens a registry.
+ * Creates the tables and opens a registry. If the database is exclusive, it ends
+ * the runs that a killed process left.
  *
  * @param database Where everything is stored.
- * @param warn Told of what goes wrong without stopping a run, for people.
- * @returns What to run pipelines with.
+ * @param warn Called with problems that do not stop a run, as text for people.
  * @throws {Error} If the database fails.
  */
 export async function openPipelines(
@@ -42,13 +42,13 @@ export async function openPipelines(
   await store.migrate();
   const settings = {
     repository,
-    // Without a log, what a page that was reloaded has missed must be held.
+    // Without a log, this buffer is all that a reloaded page can catch up from.
     channelCapacity: 1_024,
     yieldThrottle: 100,
     endingTimeout: 2_000,
     onWarning,
   };
-  // What seems an orphan in a shared database may be another process's live run.
+  // In a shared database an apparent orphan may be another process's live run.
   const registry = stack.use(
     database.exclusive
       ? await PipelineRunRegistry.withOrphanReset(settings)

@@ -1,29 +1,20 @@
 import type { RunEvent } from "../../mod.ts";
-import { type IndexProgress, NO_PROGRESS } from "./index_pipeline.ts";
+import { type IndexProgress, NO_PROGRESS } from "./index_files.ts";
 import { cut, cutPath, printable } from "./terminal.ts";
 
 const PATH_WIDTH = 22;
 
-/** Tells how far one run is, in one line. */
+/** The progress of one run as a line of text. */
 export class ProgressLine {
   readonly #path: string;
   #progress = NO_PROGRESS;
   #state = "waiting";
 
-  /**
-   * Makes the line of a run that has told nothing yet.
-   *
-   * @param path What the run indexes.
-   */
   constructor(path: string) {
     this.#path = printable(path);
   }
 
-  /**
-   * Takes in what the run tells.
-   *
-   * @param event The next event of the run.
-   */
+  /** Updates the line with the next event of the run. */
   update(event: RunEvent<IndexProgress>): void {
     switch (event.kind) {
       case "Started":
@@ -45,12 +36,12 @@ export class ProgressLine {
     }
   }
 
-  /**
-   * The line.
-   *
-   * @param width How many characters it may have.
-   * @returns The line, without a line break.
-   */
+  /** Whether the run has ended. */
+  get isFinal(): boolean {
+    return this.#state === "done" || this.#state === "failed";
+  }
+
+  /** Formats the line, with at most `width` characters and no line break. */
   toString(width: number): string {
     const { file, files, done, skipped, terms } = this.#progress;
     const parts = [
@@ -62,8 +53,7 @@ export class ProgressLine {
     if (skipped > 0) parts.push(`${skipped} skipped`);
     const line = parts.join("  ");
     const room = width - line.length - 2;
-    const isOver = this.#state === "done" || this.#state === "failed";
-    if (isOver || room < 8) return cut(line, width);
+    if (this.isFinal || room < 8) return cut(line, width);
     return `${line}  ${cutPath(printable(file), room)}`.trimEnd();
   }
 }

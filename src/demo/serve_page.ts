@@ -1,44 +1,42 @@
 import { delay } from "@std/async/delay";
 import type { PipelineWork } from "../../mod.ts";
-import { errorMessage } from "../model/error_message.ts";
 import {
   createRunHandler,
   ProblemError,
   type RequestedPipeline,
 } from "../http/mod.ts";
-import type { Database } from "./database.ts";
-import { indexFiles, type IndexProgress } from "./index_pipeline.ts";
+import { indexFiles, type IndexProgress } from "./index_files.ts";
 import { indexText } from "./index_text.ts";
+import type { Database } from "./open_database.ts";
 import { openPipelines } from "./open_pipelines.ts";
 import type { TermCounts } from "./term_counts.ts";
+import { errorMessage } from "./terminal.ts";
 
-/** How long the page may ask a run to rest after each step, in milliseconds. */
+/** The longest pause between steps that the page may ask for, in milliseconds. */
 const MAX_PAUSE = 1_000;
 
-/** For how long endings may take at Ctrl-C, in milliseconds. */
+/** How long to wait for endings after Ctrl-C, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 3_000;
 
-/** How long answers may take after that, in milliseconds. */
+/** How long to wait for open responses after that, in milliseconds. */
 const GRACE = 300;
 
 const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "localhost"]);
 
 /** Options of {@linkcode servePage}. */
 export interface ServePageOptions {
-  /** The port on the loopback interface; 0 is any free one. */
+  /** The port on the loopback interface; 0 means any free one. */
   readonly port: number;
   /** The file or folder that the page indexes as a sample. */
   readonly sample: string;
-  /** Ends the serving when it fires. */
+  /** Stops the server when it fires. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Serves a page on which runs are started, followed and aborted, and the handler
- * behind it.
+ * Serves a page on which runs are started, followed and aborted, and the routes
+ * that it calls.
  *
- * @param database Where everything is stored.
- * @param options Where to serve, and until when.
  * @throws {Error} If the database fails or the port is taken.
  */
 export async function servePage(
@@ -70,7 +68,7 @@ export async function servePage(
       onListen: ({ port }) => console.log(`Open http://127.0.0.1:${port}/`),
     }, (request) => {
       const url = URL.parse(request.url);
-      // A foreign page can have its name mean this host.
+      // A foreign page can point its own host name at this address.
       if (url === null || !LOOPBACK.has(url.hostname)) {
         return new Response("Unknown host", { status: 421 });
       }
@@ -90,8 +88,8 @@ export async function servePage(
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
   }
   await registry.shutdown({ timeout: SHUTDOWN_TIMEOUT });
-  // Not server.shutdown(): an upload or a viewer who does not read can hold it up for
-  // ever, and in Deno 2.9 the signal must not fire after it.
+  // Not server.shutdown(): an upload, or a client that stops reading, can block it
+  // for ever, and in Deno 2.9 the signal must not fire after it.
   await delay(GRACE);
   hardStop.abort();
   await server.finished;
@@ -115,7 +113,7 @@ function pauseOf(input: unknown): number {
   throw new ProblemError(422, `pause must be from 0 to ${MAX_PAUSE}`);
 }
 
-/** The work with a rest after each step, so that people can watch it. */
+/** Adds a pause after each step, so that people can watch the run. */
 function paced(
   work: PipelineWork<IndexProgress>,
   pause: number,
@@ -129,7 +127,7 @@ function paced(
   };
 }
 
-/** Also where the module comes from the network. */
+/** Reads the page with `fetch()`, which also works for a module from a registry. */
 async function readPage(): Promise<string> {
   const response = await fetch(new URL("page.html", import.meta.url));
   return await response.text();

@@ -4,29 +4,25 @@ const WORD = /[\p{L}\p{M}\p{N}_]+/gu;
 const BEGINS_WITH_LETTER = /^\p{L}/u;
 
 /**
- * Counts the terms of a text that comes in chunks.
+ * Counts the terms of a text that arrives in chunks.
  *
- * A term is a word that begins with a letter and has 3 to 64 characters, in
- * lower case.
+ * A term is a word of 3 to 64 characters that begins with a letter, in lower
+ * case.
  */
 export class TermCounter {
-  /** How often each term occurred. Complete after `end()`. */
+  /** How often each term occurs. Complete after `end()`. */
   readonly counts: Map<string, number> = new Map();
-  /** How many terms were counted. */
+  /** How many terms have been counted. */
   total: number = 0;
-  /** The word at the end of the last chunk, which the next one may continue. */
+  /** The last word of the previous chunk, which the next one may continue. */
   #open = "";
 
-  /**
-   * Counts the terms of a chunk.
-   *
-   * @param chunk The next part of the text; words may span chunks.
-   */
+  /** Counts the terms of the next chunk; words may span chunks. */
   add(chunk: string): void {
     const text = this.#open + chunk;
     this.#open = "";
     for (const { 0: word, index } of text.matchAll(WORD)) {
-      // What is too long to count stays so without its end.
+      // A word that is too long to count stays too long when cut here.
       if (index + word.length < text.length) this.#count(word);
       else this.#open = word.slice(0, MAX_LENGTH + 1);
     }

@@ -2,32 +2,27 @@ import type postgres from "postgres";
 
 /** How often a term occurs. */
 export interface TopTerm {
-  /** The term. */
   readonly term: string;
   /** How often it occurs. */
   readonly count: number;
-  /** In how many files it occurs. */
+  /** How many files it occurs in. */
   readonly files: number;
 }
 
 const BATCH_SIZE = 1_000;
 
-/** The counts of terms, for each file of each run, in the table `demo_term_counts`. */
+/** The term counts of each file of each run, in the table `demo_term_counts`. */
 export class TermCounts {
   readonly #sql: postgres.Sql;
 
-  /**
-   * Makes a store. Nothing is sent yet.
-   *
-   * @param sql The database, which stays its owner's.
-   */
+  /** Makes a store; the owner of the client closes it. */
   constructor(sql: postgres.Sql) {
     this.#sql = sql;
   }
 
-  /** Makes the table where it is missing. */
+  /** Creates the table if it is missing. */
   async migrate(): Promise<void> {
-    // Two "if not exists" at once can both find nothing: hence the lock.
+    // The lock is needed because two concurrent "if not exists" can collide.
     await this.#sql`
       do $migration$
       begin
@@ -47,10 +42,7 @@ export class TermCounts {
   /**
    * Adds the counts of a file, in batches.
    *
-   * @param runId The run that counted them.
-   * @param file The file.
-   * @param counts How often each term occurs in it.
-   * @param signal Stops between two batches when it fires.
+   * @param signal Stops between batches when it fires.
    */
   async add(
     runId: string,
@@ -70,13 +62,7 @@ export class TermCounts {
     }
   }
 
-  /**
-   * The terms that occur most often.
-   *
-   * @param runIds In what these runs indexed.
-   * @param limit How many at most.
-   * @returns The terms, the most frequent first.
-   */
+  /** Finds the most frequent terms of some runs, the most frequent first. */
   async top(runIds: readonly string[], limit: number): Promise<TopTerm[]> {
     const rows = await this.#sql<TopTerm[]>`
       select term, sum(count)::float8 as count, count(*)::float8 as files

@@ -1,13 +1,7 @@
-/** A file that is no UTF-8 text. */
+/** A file that is not UTF-8 text. */
 export class NotTextError extends Error {
-  /** The name of the class. */
   override name = "NotTextError";
 
-  /**
-   * Makes the error.
-   *
-   * @param path The file.
-   */
   constructor(path: string) {
     super(`${path} is not a text file`);
   }
@@ -18,9 +12,8 @@ const CHUNK_SIZE = 64 * 1024;
 /**
  * Reads a text file in chunks.
  *
- * @param path The file.
- * @returns Its text, in chunks that can end anywhere but within a character.
- * @throws {NotTextError} If it has a NUL or is no UTF-8.
+ * @returns Its text, in chunks that never split a character.
+ * @throws {NotTextError} If it contains a NUL or is not UTF-8.
  */
 export async function* readText(path: string): AsyncGenerator<string> {
   using file = await Deno.open(path);

@@ -1,18 +1,18 @@
-/** U+FFFD, the marker for what Postgres cannot hold in a text. */
+/** U+FFFD replaces the characters that Postgres cannot store. */
 const MARKER = "\ufffd";
-/** JSON nested deeper than this can exhaust the stack of who parses it. */
+/** Deeper JSON can exhaust a parser's stack. */
 const MAX_DEPTH = 500;
 
 /**
- * The text with U+FFFD in place of what Postgres cannot hold: U+0000 and lone
- * surrogates.
+ * A text with U+FFFD in place of the characters that Postgres cannot store:
+ * U+0000 and lone surrogates.
  */
 export function storableText(text: string): string {
   return text.replaceAll("\0", MARKER).toWellFormed();
 }
 
 /**
- * A value as JSON that any database can hold; see {@linkcode storableText}.
+ * A value as JSON that any database can store; see {@linkcode storableText}.
  *
  * @throws {TypeError} If the value is not JSON: a cycle, a BigInt, a function,
  * a getter that throws.
@@ -45,12 +45,12 @@ function tooDeep(name: string): RangeError {
   return new RangeError(`${name} must be nested at most ${MAX_DEPTH} deep`);
 }
 
-/** V8 reports it as a RangeError, which a getter may throw too. */
+/** V8 throws a RangeError, as a getter also may. */
 function isOutOfStack(error: unknown): boolean {
   return error instanceof RangeError && error.message.includes("call stack");
 }
 
-/** The length in UTF-8, counted only where the length in UTF-16 leaves it open. */
+/** The length in UTF-8, counted only if the length in UTF-16 does not decide. */
 function byteLength(text: string, bound: number): number {
   if (text.length > bound || text.length * 3 <= bound) return text.length;
   return new TextEncoder().encode(text).length;
@@ -72,7 +72,7 @@ function depth(json: string): number {
   return deepest;
 }
 
-/** `JSON.stringify` escapes exactly what is not storable, as \u0000 and \ud8xx to \udfxx. */
+/** `JSON.stringify` escapes exactly the characters that cannot be stored: \u0000, \ud8xx to \udfxx. */
 function markEscapes(json: string): string {
   if (!json.includes("\\u")) return json;
   return json.replace(

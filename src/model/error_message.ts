@@ -1,11 +1,11 @@
 import { storableText } from "../json/storable.ts";
 
-/** Longer messages are cut; they go into rows, events and the phase. */
+/** Longer messages are cut: they go into rows, events and phases. */
 const MAX_LENGTH = 10_000;
 
 /**
- * A message for anything that can be thrown, fit for storing. It never throws
- * itself, whatever the thrown value's properties do.
+ * A storable message for any thrown value. It never throws itself, not even if
+ * the value's properties do.
  */
 export function errorMessage(thrown: unknown): string {
   let message: string;

@@ -1,126 +1,98 @@
-/** What every error of this module that callers may want to catch extends. */
+/** Base class of this package's errors. */
 export class RegistryError extends Error {
-  /** The name of the class. */
+  /** The name of the error's class. */
   override name = "RegistryError";
 }
 
-/** A run id that this registry does not hold. */
+/** Thrown when no run has the given id. */
 export class UnknownRunError extends RegistryError {
-  /** The name of the class. */
-  override name = "UnknownRunError";
-  /** The run that was asked for. */
+  /** The id that was asked for. */
   readonly runId: string;
 
-  /**
-   * Names the run.
-   *
-   * @param runId The run that was asked for.
-   */
+  /** Makes the error for an id. */
   constructor(runId: string) {
     super(`Unknown run: ${runId}`);
+    this.name = "UnknownRunError";
     this.runId = runId;
   }
 }
 
 /**
- * A run id that was registered while its former attempt is live, here or
- * elsewhere, or has rows that are not written yet.
+ * Thrown when a run id is registered while its previous attempt is live, here or
+ * on another instance, or has unwritten rows.
  */
 export class RunAlreadyActiveError extends RegistryError {
-  /** The name of the class. */
-  override name = "RunAlreadyActiveError";
   /** The run that is live. */
   readonly runId: string;
 
-  /**
-   * Names the run.
-   *
-   * @param runId The run that is live.
-   */
+  /** Makes the error for a run. */
   constructor(runId: string) {
     super(
       `Cannot register run ${runId}: it is still active, or not written yet`,
     );
+    this.name = "RunAlreadyActiveError";
     this.runId = runId;
   }
 }
 
-/** A registry at its bound with nothing that could make room. */
+/** Thrown when a registry has reached a bound and cannot make room. */
 export class RegistryFullError extends RegistryError {
-  /** The name of the class. */
-  override name = "RegistryFullError";
   /** The run that found no room. */
   readonly runId: string;
 
-  /**
-   * Names the run.
-   *
-   * @param runId The run that found no room.
-   * @param message What is full.
-   */
+  /** Makes the error for a run; the message says what is full. */
   constructor(runId: string, message: string) {
     super(message);
+    this.name = "RegistryFullError";
     this.runId = runId;
   }
 }
 
-/** A registry that was shut down. */
+/** Thrown, and given as an abort reason, once a registry is shut down. */
 export class RegistryShutdownError extends RegistryError {
-  /** The name of the class. */
-  override name = "RegistryShutdownError";
-
-  /**
-   * Says what was refused or ended.
-   *
-   * @param message What was refused or ended.
-   */
+  /** Makes the error; the message says what was refused or ended. */
   constructor(message: string = "The registry was shut down") {
     super(message);
+    this.name = "RegistryShutdownError";
   }
 }
 
-/** A repository that could not do what it was asked; `cause` says why. */
+/** Thrown when a repository fails; `cause` says why. */
 export class RepositoryError extends RegistryError {
-  /** The name of the class. */
-  override name = "RepositoryError";
-  /** The run it was about, where it was about one. */
+  /** The run it concerns, if any. */
   readonly runId: string | undefined;
   /** Whether the same call may succeed later. */
   readonly transient: boolean;
 
   /**
-   * Says what could not be done and why.
+   * Makes the error; the message says what failed.
    *
-   * @param message What could not be done.
-   * @param options The cause, the run, and whether trying again can help.
+   * @param options The cause, the run, and whether a retry may succeed (by
+   * default, it may).
    */
   constructor(
     message: string,
     options: { cause?: unknown; runId?: string; transient?: boolean } = {},
   ) {
     super(message, { cause: options.cause });
+    this.name = "RepositoryError";
     this.runId = options.runId;
     this.transient = options.transient ?? true;
   }
 }
 
 /**
- * A run that this instance no longer holds, since its lease ran out and another
- * instance ended it. It is the reason of the signal that the run's work gets.
+ * The abort reason of a run's work when its lease has expired and another
+ * instance has ended the run.
  */
 export class LeaseLostError extends RegistryError {
-  /** The name of the class. */
-  override name = "LeaseLostError";
   /** The run that was lost. */
   readonly runId: string;
 
-  /**
-   * Names the run.
-   *
-   * @param runId The run that was lost.
-   */
+  /** Makes the error for a run. */
   constructor(runId: string) {
     super(`The lease on run ${runId} was lost`);
+    this.name = "LeaseLostError";
     this.runId = runId;
   }
 }

@@ -1,15 +1,18 @@
-/** What every {@linkcode RunEvent} carries. */
+/** The fields of every {@linkcode RunEvent}. */
 export interface RunEventBase<P> {
-  /** The run, in the canonical spelling of its UUID. */
+  /** The run's UUID in canonical spelling. */
   runId: string;
   /**
-   * The event's number: 1, 2, 3 … within a run id, over its attempts too. A
-   * `Lagged` event has the number of the last event that was missed.
+   * The event's number: 1, 2, 3 … per run id, across its attempts. A `Lagged`
+   * event has the number of the last missed event.
    */
   seq: number;
-  /** When it was published, by the clock of the instance that did. */
+  /**
+   * When it was published, by the publishing instance's clock. Events of one
+   * millisecond share the object: copy it before you change it.
+   */
   at: Date;
-  /** What was published with it; `null` for every kind but `Yield`. */
+  /** The published value; `null` for every kind but `Yield`. */
   payload: P | null;
 }
 
@@ -17,10 +20,10 @@ export interface RunEventBase<P> {
  * One event of a run. A run's events are `Started`, any number of `Yield` and
  * `AlreadyCompleted`, and exactly one `Completed` or `Errored` at the end.
  *
- * `Lagged` is no event of the run but a word to one subscriber who was too
- * slow: `missed` events are gone for it, and the run itself goes on.
+ * `Lagged` is not an event of the run: it reports to one slow subscriber that it
+ * missed `missed` events. The run goes on.
  *
- * @typeParam P The type of what the work publishes.
+ * @typeParam P The type of the values that the work publishes.
  */
 export type RunEvent<P = unknown> =
   & RunEventBase<P>
@@ -28,7 +31,7 @@ export type RunEvent<P = unknown> =
     | { kind: "Started" | "Yield" | "AlreadyCompleted" | "Completed" }
     | {
       kind: "Errored";
-      /** What went wrong, as in the run's phase. */
+      /** The error's message, as in the run's phase. */
       message: string;
     }
     | {

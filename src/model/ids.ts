@@ -10,9 +10,9 @@ const LONGEST = "urn:uuid:".length + 36;
 
 /**
  * The canonical spelling of a UUID of any version: lower case, with hyphens.
- * Upper case, braces, missing hyphens and `urn:uuid:` are understood.
+ * Upper case, braces, missing hyphens and `urn:uuid:` are accepted.
  *
- * @throws {TypeError} If `text` is no UUID; `name` begins the message.
+ * @throws {TypeError} If `text` is not a UUID; the message begins with `name`.
  */
 export function canonicalUuid(text: unknown, name: string): string {
   if (typeof text === "string" && text.length <= LONGEST) {
@@ -27,14 +27,12 @@ export function canonicalUuid(text: unknown, name: string): string {
 }
 
 /**
- * The id of a pipeline for a user and a dataset, the same for cognee in Python
- * and Rust: uuid5(OID, `"{user}{name}{dataset}"`).
+ * The UUID of a pipeline for a user and a dataset, the same as in cognee for
+ * Python and Rust: uuid5(OID, `"{user}{name}{dataset}"`).
  *
  * @param userId The user's UUID.
- * @param datasetId The dataset's UUID; absent, it is the nil UUID.
- * @param pipelineName The name of the pipeline.
- * @returns The pipeline's UUID.
- * @throws {TypeError} If an id is no UUID.
+ * @param datasetId The dataset's UUID, by default the nil UUID.
+ * @throws {TypeError} If an id is not a UUID.
  *
  * @example Usage
  * ```ts
@@ -62,14 +60,12 @@ export async function pipelineId(
 }
 
 /**
- * The deterministic run id of a pipeline on a dataset, the same for cognee in
- * Python and Rust: uuid5(OID, `"{pipeline id}_{dataset}"`). Runs that follow
- * one another share it.
+ * The UUID of a pipeline's runs on a dataset, the same as in cognee for Python
+ * and Rust: uuid5(OID, `"{pipeline id}_{dataset}"`). Successive runs share it.
  *
  * @param pipelineId The pipeline's UUID.
- * @param datasetId The dataset's UUID; absent, it is the nil UUID.
- * @returns The run's UUID.
- * @throws {TypeError} If an id is no UUID.
+ * @param datasetId The dataset's UUID, by default the nil UUID.
+ * @throws {TypeError} If an id is not a UUID.
  *
  * @example Usage
  * ```ts
@@ -98,11 +94,23 @@ export async function pipelineRunId(
   return await oid(`${pipeline}_${dataset}`);
 }
 
-/** The id that the registry's own rows carry: uuid5(OID, name). */
-export async function registryPipelineId(
+/** How many pipelines' ids are remembered. */
+const MAX_REMEMBERED = 1_000;
+
+const remembered = new Map<string, string>();
+
+/** The pipeline id in the registry's own rows: uuid5(OID, name); at once if remembered. */
+export function registryPipelineId(
   pipelineName: string,
-): Promise<string> {
-  return await oid(pipelineName);
+): string | Promise<string> {
+  return remembered.get(pipelineName) ?? remember(pipelineName);
+}
+
+async function remember(pipelineName: string): Promise<string> {
+  const id = await oid(pipelineName);
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(pipelineName, id);
+  return id;
 }
 
 async function oid(text: string): Promise<string> {

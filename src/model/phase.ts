@@ -1,16 +1,16 @@
 /**
- * The live state of a run: `Pending` until its work begins, `Running` until it
- * ends, then `Completed` or `Errored` for good.
+ * The live state of a run: `Pending` until its work starts, `Running` until it
+ * ends, then finally `Completed` or `Errored`.
  */
 export type RunPhase =
   | { name: "Pending" | "Running" | "Completed" }
   | {
     name: "Errored";
-    /** What went wrong: the work's error, `"aborted"`, `"aborted: …"` or a time-out. */
+    /** The work's error, `"aborted"`, `"aborted: …"` or a timeout. */
     message: string;
   };
 
-/** Whether a phase is for good. */
+/** Whether a phase is final. */
 export function hasEnded({ name }: RunPhase): boolean {
   return name === "Completed" || name === "Errored";
 }

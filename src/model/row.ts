@@ -3,14 +3,14 @@ import { canonicalUuid } from "./ids.ts";
 import type { RunPhase } from "./phase.ts";
 import type { RunInfo } from "./run_info.ts";
 
-/** What a row of the audit trail says of its run, as cognee spells it. */
+/** The status of a run in the audit trail, in cognee's spelling. */
 export type PipelineRunStatus =
   | "DATASET_PROCESSING_INITIATED"
   | "DATASET_PROCESSING_STARTED"
   | "DATASET_PROCESSING_COMPLETED"
   | "DATASET_PROCESSING_ERRORED";
 
-/** Every status, in the order of a run's life. */
+/** The statuses, in the order of a run's life. */
 export const STATUSES: readonly PipelineRunStatus[] = [
   "DATASET_PROCESSING_INITIATED",
   "DATASET_PROCESSING_STARTED",
@@ -18,7 +18,7 @@ export const STATUSES: readonly PipelineRunStatus[] = [
   "DATASET_PROCESSING_ERRORED",
 ];
 
-/** A transition to write: one row of the audit trail, but for its time. */
+/** A transition to write: a row of the audit trail without its time. */
 export interface PipelineRunTransition {
   /**
    * The row's own UUID. Writing a row again under the same id changes nothing.
@@ -26,17 +26,17 @@ export interface PipelineRunTransition {
    * @default {a random UUID}
    */
   id?: string;
-  /** What the run has become. */
+  /** The run's new status. */
   status: PipelineRunStatus;
   /** The run's UUID. */
   pipelineRunId: string;
-  /** The name of its pipeline. */
+  /** The pipeline's name. */
   pipelineName: string;
-  /** The UUID of its pipeline. */
+  /** The pipeline's UUID. */
   pipelineId: string;
   /** The UUID of the dataset it works on, if any. */
   datasetId?: string;
-  /** What else is known of it. */
+  /** The row's `run_info` JSON. */
   runInfo?: RunInfo;
 }
 
@@ -48,7 +48,7 @@ export interface PipelineRunRow extends PipelineRunTransition {
   createdAt: Date;
 }
 
-/** A row with what is known of its dataset. */
+/** A row with its dataset's name and owner, if known. */
 export interface AttributedPipelineRunRow extends PipelineRunRow {
   /** The dataset's name. */
   datasetName?: string;
@@ -57,9 +57,9 @@ export interface AttributedPipelineRunRow extends PipelineRunRow {
 }
 
 /**
- * A transition with an id and its UUIDs in canonical spelling.
+ * A transition with its UUIDs in canonical spelling and its own id.
  *
- * @throws {TypeError} If it is no transition.
+ * @throws {TypeError} If it is not a transition.
  */
 export function checkTransition(
   transition: PipelineRunTransition,
@@ -67,31 +67,23 @@ export function checkTransition(
   const { id, status, pipelineName, datasetId, runInfo } = transition;
   checkOneOf("Cannot log pipeline run: status", status, STATUSES);
   checkType("Cannot log pipeline run: pipelineName", pipelineName, "string");
+  const uuid = (key: "id" | "pipelineRunId" | "pipelineId" | "datasetId") =>
+    canonicalUuid(transition[key], `Cannot log pipeline run: ${key}`);
   return {
-    id: id === undefined
-      ? crypto.randomUUID()
-      : canonicalUuid(id, "Cannot log pipeline run: id"),
+    id: id === undefined ? crypto.randomUUID() : uuid("id"),
     status,
-    pipelineRunId: canonicalUuid(
-      transition.pipelineRunId,
-      "Cannot log pipeline run: pipelineRunId",
-    ),
+    pipelineRunId: uuid("pipelineRunId"),
     pipelineName,
-    pipelineId: canonicalUuid(
-      transition.pipelineId,
-      "Cannot log pipeline run: pipelineId",
-    ),
-    datasetId: datasetId === undefined
-      ? undefined
-      : canonicalUuid(datasetId, "Cannot log pipeline run: datasetId"),
+    pipelineId: uuid("pipelineId"),
+    datasetId: datasetId === undefined ? undefined : uuid("datasetId"),
     runInfo,
   };
 }
 
-/** The phase of a run, from its newest row. */
+/** The phase of a run whose newest row has this status and error. */
 export function phaseOfStatus(
-  status: PipelineRunStatus | null,
-  error: string | null | undefined,
+  status: PipelineRunStatus | undefined,
+  error?: string,
 ): RunPhase {
   switch (status) {
     case "DATASET_PROCESSING_COMPLETED":

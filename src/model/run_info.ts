@@ -1,21 +1,18 @@
-/** What a row says about its run, in the shape that cognee reads and writes. */
+/** The `run_info` JSON of a row, in the shape that cognee reads and writes. */
 export interface RunInfo {
-  /**
-   * The ids of the data that the run works on, or `"None"`; cognee in Python may
-   * write other texts.
-   */
+  /** The ids of the run's data, or `"None"`; cognee in Python may write other texts. */
   data?: readonly string[] | string;
   /** The message of the error that ended the run. */
   error?: string;
-  /** Why a run that nobody was left to end was ended. */
+  /** Why an orphaned run was ended. */
   reason?: string;
 }
 
 /**
- * What rows say of the data a run works on.
+ * The `data` of a `run_info`.
  *
- * @param dataIds The ids, as hyphenated UUIDs.
- * @returns The ids, or the string `"None"` when there are none.
+ * @param dataIds The ids of the run's data, as hyphenated UUIDs.
+ * @returns The ids, or `"None"` if there are none.
  *
  * @example Usage
  * ```ts
@@ -32,9 +29,7 @@ export function dataInfo(
 }
 
 /**
- * The `run_info` of an INITIATED row.
- *
- * @returns An empty object.
+ * The `run_info` of an INITIATED row: an empty object.
  *
  * @example Usage
  * ```ts
@@ -49,10 +44,7 @@ export function runInfoForInitiated(): RunInfo {
 }
 
 /**
- * The `run_info` of a STARTED or COMPLETED row.
- *
- * @param dataIds The ids of the data that the run works on.
- * @returns `{ data }`.
+ * The `run_info` of a STARTED or COMPLETED row: `{ data }`.
  *
  * @example Usage
  * ```ts
@@ -67,11 +59,7 @@ export function runInfoForRunning(dataIds: readonly string[]): RunInfo {
 }
 
 /**
- * The `run_info` of an ERRORED row.
- *
- * @param dataIds The ids of the data that the run works on.
- * @param error The error's message.
- * @returns `{ data, error }`, in this order.
+ * The `run_info` of an ERRORED row: `{ data, error }`, in this order.
  *
  * @example Usage
  * ```ts

@@ -1,10 +1,10 @@
-/** Something that went wrong without stopping a run. */
+/** A problem that does not stop a run. */
 export interface RegistryWarning {
   /**
    * `"row"`: a row of the audit trail could not be written yet, or ever.
    * `"payload"`: a payload field could not be written.
    * `"ending"`: a run ended before its ending was durable.
-   * `"retention"`: a sweep failed, or is not timed as was asked for.
+   * `"retention"`: a sweep failed, or a timer has replaced the cron job.
    * `"lease"`: leases could not be renewed.
    * `"log"`: events of other instances could not be read.
    * `"notifications"`: notifications do not arrive.
@@ -19,29 +19,26 @@ export interface RegistryWarning {
     | "notifications";
   /** What happened, for people. */
   message: string;
-  /** The run it happened to, where it was one. */
+  /** The run it happened to, if any. */
   runId?: string;
-  /** The error behind it, where there was one. */
+  /** The underlying error, if any. */
   cause?: unknown;
 }
 
-/**
- * A listener that neither throws nor rejects: what listens to failures must not
- * become a failure itself.
- */
-export function contain<Told extends unknown[]>(
-  listener: (...told: Told) => void,
-): (...told: Told) => void {
-  return async (...told) => {
+/** Wraps a listener so that its errors and rejections are ignored. */
+export function contain<Args extends unknown[]>(
+  listener: (...args: Args) => void,
+): (...args: Args) => void {
+  return async (...args) => {
     try {
-      await listener(...told);
+      await listener(...args);
     } catch {
-      // Told above: there is nobody left to tell.
+      // A listener for problems must not cause another one.
     }
   };
 }
 
-/** Tells the console of a warning. */
+/** Writes a warning to the console. */
 export function logWarning({ message, cause }: RegistryWarning): void {
   if (cause === undefined) console.warn(message);
   else console.warn(message, cause);

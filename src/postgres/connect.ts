@@ -1,11 +1,9 @@
-import { checkInteger } from "../arguments/checks.ts";
 import postgres from "postgres";
-import {
-  PostgresPipelineRunRepository,
-  type PostgresPipelineRunRepositoryOptions,
-} from "./postgres_repository.ts";
-import { RenewableClient } from "./client/renewable_client.ts";
-import { STATEMENT_TIMEOUT } from "./client/statement.ts";
+import { checkInteger } from "../arguments/checks.ts";
+import { ConnectionPool } from "./client/connection_pool.ts";
+import { STATEMENT_TIMEOUT } from "./client/database.ts";
+import type { PostgresPipelineRunRepositoryOptions } from "./options.ts";
+import { PostgresPipelineRunRepository } from "./postgres_repository.ts";
 
 /** Options of {@linkcode connect}. */
 export interface ConnectOptions
@@ -17,10 +15,10 @@ export interface ConnectOptions
    */
   max?: number;
   /**
-   * Whether to prepare statements. That saves a round trip and the planning of
-   * each, but needs a pooler that knows of them.
+   * Whether to prepare statements. That saves a round trip and the planning of each
+   * statement; a pooler must support it.
    *
-   * @default {where no pooler is in between, which one query finds out}
+   * @default {true unless there is a pooler, which one query finds out}
    */
   prepare?: boolean;
   /**
@@ -31,16 +29,16 @@ export interface ConnectOptions
   migrate?: boolean;
 }
 
-/** Parameters that providers put into URLs and that Postgres refuses. */
+/** URL parameters that providers add and that Postgres refuses. */
 const FOREIGN_PARAMETERS = ["channel_binding", "pgbouncer"];
 
 /**
- * Connects to Postgres and makes a repository that closes its connections when
- * it is closed.
+ * Connects to Postgres and makes a repository, which closes the connections when it
+ * is closed.
  *
- * @param url Where Postgres is, such as `postgres://user@host:5432/database`.
- * Absent, it is the environment's `DATABASE_URL`, else `PGHOST` and its kin.
- * @param options Connections, time limits, whom to warn.
+ * @param url The server and database, such as `postgres://user@host:5432/database`.
+ * By default it is `DATABASE_URL` of the environment, else the `PG*` variables.
+ * @param options Connections, time limits, and the handler of warnings.
  * @returns The repository, with its tables in place.
  * @throws {RepositoryError} If Postgres cannot be reached, or a table lacks a
  * column.
@@ -67,12 +65,12 @@ export async function connect(
   const settings = {
     max: 1,
     connect_timeout: 5,
-    // By default it grows to 20 s, in which no statement gets an answer.
+    // By default it grows to 20 s, during which no statement is answered.
     backoff: () => 0.25,
     fetch_types: false,
     onnotice: () => {},
   };
-  const client = new RenewableClient(
+  const client = new ConnectionPool(
     (prepare) =>
       target === undefined
         ? postgres({ ...settings, prepare })
@@ -93,8 +91,8 @@ export async function connect(
   }
 }
 
-/** A URL of Postgres without what only its provider understands. */
-export function withoutForeignParameters(url: string): URL {
+/** A URL without the parameters that Postgres refuses. */
+function withoutForeignParameters(url: string): URL {
   const target = new URL(url);
   for (const name of FOREIGN_PARAMETERS) target.searchParams.delete(name);
   return target;

@@ -15,8 +15,6 @@
  */
 export type { PostgresClient } from "./client/client.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
-export {
-  PostgresPipelineRunRepository,
-  type PostgresPipelineRunRepositoryOptions,
-} from "./postgres_repository.ts";
+export type { PostgresPipelineRunRepositoryOptions } from "./options.ts";
+export { PostgresPipelineRunRepository } from "./postgres_repository.ts";
 export { schemaSql } from "./sql/schema.ts";

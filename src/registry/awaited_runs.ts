@@ -1,22 +1,20 @@
 import { RegistryFullError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
 import type { SubscribeOptions } from "../repository/run_log.ts";
-import { RunBroadcast } from "../run/run_events.ts";
+import { RunEvents } from "../run/run_events.ts";
 
 /**
- * The runs that somebody waits for and nobody has registered.
- *
- * They are no runs yet: they cost a broadcast without events, and they go with
- * their last subscription.
+ * The runs that have subscribers and that nobody has registered yet. Each costs a
+ * broadcast without events, and goes with its last subscription.
  */
 export class AwaitedRuns {
   readonly #capacity: number;
   readonly #maxSubscriptions: number;
-  readonly #broadcasts = new Map<string, RunBroadcast<unknown>>();
+  readonly #runs = new Map<string, RunEvents>();
   #subscriptions = 0;
 
   /**
-   * @param capacity How many events the broadcasts hold once they have any.
+   * @param capacity How many events each run will hold.
    * @param maxSubscriptions How many subscriptions may wait.
    */
   constructor(capacity: number, maxSubscriptions: number) {
@@ -25,50 +23,47 @@ export class AwaitedRuns {
   }
 
   /**
-   * Subscribes to a run that is to come.
+   * Subscribes to a run that is not registered yet.
    *
-   * @throws {RegistryFullError} If as many subscriptions wait as may.
+   * @throws {RegistryFullError} If too many subscriptions wait already.
    */
   subscribe(
     runId: string,
     options: SubscribeOptions,
-  ): ReadableStream<RunEvent<unknown>> {
+  ): ReadableStream<RunEvent> {
     if (this.#subscriptions >= this.#maxSubscriptions) {
       throw new RegistryFullError(
         runId,
         `Cannot subscribe to run ${runId}: ${this.#maxSubscriptions} subscriptions wait for unknown runs already`,
       );
     }
-    let broadcast = this.#broadcasts.get(runId);
-    if (broadcast === undefined) {
-      broadcast = this.#await(runId);
-      this.#broadcasts.set(runId, broadcast);
-    }
+    const events = this.#runs.get(runId) ?? this.#await(runId);
     this.#subscriptions++;
-    return broadcast.subscribe(options);
+    return events.subscribe(options);
   }
 
-  /** Hands over the broadcast of a run that is being registered, if any waits for it. */
-  take(runId: string): RunBroadcast<unknown> | undefined {
-    const broadcast = this.#broadcasts.get(runId);
-    if (broadcast === undefined) return undefined;
-    this.#broadcasts.delete(runId);
-    this.#subscriptions -= broadcast.subscriptions;
-    broadcast.onUnsubscribe = undefined;
-    return broadcast;
+  /** Hands over the events of a run that is being registered, if it is awaited. */
+  take(runId: string): RunEvents | undefined {
+    const events = this.#runs.get(runId);
+    if (events === undefined) return undefined;
+    this.#runs.delete(runId);
+    this.#subscriptions -= events.subscriptions;
+    events.onUnsubscribe = undefined;
+    return events;
   }
 
   /** Closes every subscription. */
   close(): void {
-    for (const runId of [...this.#broadcasts.keys()]) this.take(runId)!.close();
+    for (const runId of [...this.#runs.keys()]) this.take(runId)!.close();
   }
 
-  #await(runId: string): RunBroadcast<unknown> {
-    const broadcast = new RunBroadcast<unknown>(runId, this.#capacity);
-    broadcast.onUnsubscribe = () => {
+  #await(runId: string): RunEvents {
+    const events = new RunEvents(runId, this.#capacity);
+    events.onUnsubscribe = () => {
       this.#subscriptions--;
-      if (broadcast.subscriptions === 0) this.#broadcasts.delete(runId);
+      if (events.subscriptions === 0) this.#runs.delete(runId);
     };
-    return broadcast;
+    this.#runs.set(runId, events);
+    return events;
   }
 }

@@ -1,4 +1,3 @@
-import { coarseClock } from "../async/coarse_clock.ts";
 import {
   checkBound,
   checkDelay,
@@ -29,15 +28,15 @@ export interface PipelineRunRegistryOptions {
    */
   maxInMemoryRuns?: number;
   /**
-   * How many subscriptions may wait for runs that nobody registered yet: a
+   * How many subscriptions may wait for runs that nobody has registered yet: a
    * positive integer or `Infinity`.
    *
    * @default {100_000}
    */
   maxAwaitedSubscriptions?: number;
   /**
-   * For how long a finished run is held in memory, in milliseconds, by a clock
-   * that is never set. 0 is until the next call or sweep, `Infinity` for ever.
+   * How long a finished run is held in memory, in milliseconds: a non-negative
+   * number. 0 is until the next call or sweep, `Infinity` is for ever.
    *
    * @default {3_600_000}
    */
@@ -49,9 +48,9 @@ export interface PipelineRunRegistryOptions {
    */
   channelCapacity?: number;
   /**
-   * The least time between two Yield events of a run, in milliseconds. Of the
-   * Yields in between the latest is published when the time is over, or before
-   * the run's last event; the others are not published. 0 publishes every one.
+   * The shortest time between two Yield events of a run, in milliseconds. Of the
+   * Yields in between, only the latest is published: when the time is over, or before
+   * the run's last event. 0 publishes every one.
    *
    * @default {0}
    */
@@ -63,22 +62,22 @@ export interface PipelineRunRegistryOptions {
    */
   abortWritesErroredRow?: boolean;
   /**
-   * How large a payload field may be as JSON, in bytes of UTF-8: a positive
-   * integer or `Infinity`.
+   * How large a payload field may be as JSON, in bytes of UTF-8, and with a log the
+   * payload of an event too: a positive integer or `Infinity`.
    *
    * @default {1_048_576}
    */
   maxPayloadBytes?: number;
   /**
-   * For how long a run's last event waits until its ending is durable, in
-   * milliseconds. When it is over the event goes out all the same, the outcome
-   * says so, and the row is written when it can be.
+   * How long a run's last event waits for its ending to be durable, in milliseconds.
+   * When the time is over, the event is published without it, the outcome says
+   * `durable: false`, and the row is retried.
    *
    * @default {5_000}
    */
   endingTimeout?: number;
   /**
-   * Told of what went wrong without stopping a run. What it throws is ignored.
+   * Called with problems that do not stop a run; errors it throws are ignored.
    *
    * @default {console.warn}
    */
@@ -95,7 +94,7 @@ export interface PipelineRunRegistryOptions {
 export interface ResolvedOptions
   extends
     Required<Omit<PipelineRunRegistryOptions, "repository" | "onWarning">> {
-  /** Tells of what went wrong, and never throws. */
+  /** Calls `onWarning`; it never throws. */
   warn: (warning: RegistryWarning) => void;
 }
 
@@ -118,7 +117,7 @@ export function resolveOptions(
     maxPayloadBytes = 1_048_576,
     endingTimeout = 5_000,
     onWarning = logWarning,
-    clock = coarseClock,
+    clock = () => performance.now(),
   } = options;
   const here = "Cannot create registry:";
   checkBound(`${here} maxInMemoryRuns`, maxInMemoryRuns);

@@ -1,10 +1,20 @@
 import { every } from "../async/timers.ts";
 import type { RegistryWarning } from "../model/warning.ts";
 
+/** What a sweep did. */
+export interface SweepReport {
+  /** How many finished runs this instance forgot. */
+  evicted: number;
+  /** How many runs of dead instances it ended. */
+  reaped: number;
+  /** How many events of runs that ended long ago it deleted. */
+  pruned: number;
+}
+
 /** What the retention timer sweeps. */
 export interface Sweepable {
-  /** Forgets what is over. */
-  sweep(): Promise<unknown>;
+  /** Does one pass of retention. */
+  sweep(): Promise<SweepReport>;
 }
 
 /** The part of `Deno.cron` used here; its types come only with an unstable flag. */
@@ -25,11 +35,11 @@ const sweepables = new Map<Sweepable, Warn>();
 let stop: (() => void) | undefined;
 
 /**
- * Sweeps a registry every minute from now on. One `Deno.cron` serves all
- * registries of the process, or one timer where `Deno.cron` is missing or
- * refuses; a timer does not keep the process alive.
+ * Sweeps a registry every minute from now on. One `Deno.cron` serves all registries of
+ * the process, or one timer if `Deno.cron` is missing or refuses; the timer does not
+ * keep the process alive.
  *
- * @param warn Told when a sweep fails, and when `Deno.cron` is there and refuses.
+ * @param warn Called when a sweep fails, and when `Deno.cron` exists but refuses.
  */
 export function startSweeping(
   sweepable: Sweepable,
@@ -47,7 +57,7 @@ export function stopSweeping(sweepable: Sweepable): void {
   stop = undefined;
 }
 
-/** A cron that is being stopped may fire once more: there is nothing to sweep then. */
+/** A cron that is being stopped may fire once more, with nothing to sweep. */
 async function sweepAll(): Promise<void> {
   await Promise.all([...sweepables].map(async ([sweepable, warn]) => {
     try {

@@ -1,38 +1,39 @@
 import { RegistryFullError, RunAlreadyActiveError } from "../model/errors.ts";
 
-/**
- * What a run is to the table. Its place among the finished ones is the table's to
- * set: an entry of its own for each run is one more object to reach and collect.
- */
-export interface HeldRun {
+/** What the table knows of a run. */
+export interface TableRun {
   /** The run's UUID in canonical spelling. */
-  readonly id: string;
-  /** When it may be forgotten; `undefined` while it is live. */
-  expiresAt: number | undefined;
-  /** The run that finished before it. */
-  older: HeldRun | undefined;
-  /** The run that finished after it. */
-  newer: HeldRun | undefined;
+  readonly runId: string;
+  /** Whether it has ended, so that it may be forgotten. */
+  readonly finished: boolean;
 }
 
 /**
  * The runs in memory, live and finished, never more than the bound.
  *
- * Finished runs form a list in the order in which they finished, which is the
- * order in which they expire and in which they make room. Every operation takes
- * constant time for each run that it removes, however many are held.
+ * Finished runs queue in the order in which they finished, in which they expire and
+ * make room. Every operation takes constant time for each run that it removes,
+ * however many are held; now and then the queue drops what it has passed.
  */
-export class RunTable<R extends HeldRun> {
+export class RunTable<R extends TableRun> {
   readonly #maxRuns: number;
   readonly #retention: number;
   readonly #clock: () => number;
   readonly #runs = new Map<string, R>();
-  #oldest: HeldRun | undefined;
-  #newest: HeldRun | undefined;
+  /**
+   * The finished runs, from `#head` on. With 100,000 held, an object for each place
+   * in a linked list would cost a tenth of the throughput.
+   */
+  readonly #queue: R[] = [];
+  /** When each of them expires. */
+  readonly #expiresAt: number[] = [];
+  #head = 0;
+  /** How many of them were replaced by a newer attempt. */
+  #replaced = 0;
 
   /**
-   * @param maxRuns How many runs are held at most.
-   * @param retention For how long finished ones are, in milliseconds.
+   * @param maxRuns How many runs to hold at most.
+   * @param retention How long to hold finished ones, in milliseconds.
    * @param clock A monotonic clock, in milliseconds.
    */
   constructor(maxRuns: number, retention: number, clock: () => number) {
@@ -48,8 +49,7 @@ export class RunTable<R extends HeldRun> {
 
   /** The runs that have not finished. */
   live(): R[] {
-    return [...this.#runs.values()]
-      .filter((run) => run.expiresAt === undefined);
+    return [...this.#runs.values()].filter(({ finished }) => !finished);
   }
 
   /**
@@ -63,61 +63,79 @@ export class RunTable<R extends HeldRun> {
     const former = this.#runs.get(runId);
     this.expire();
     if (former !== undefined) {
-      if (former.expiresAt === undefined) {
-        throw new RunAlreadyActiveError(runId);
-      }
-      if (this.#runs.has(runId)) this.#remove(former);
+      if (!former.finished) throw new RunAlreadyActiveError(runId);
+      if (this.#runs.delete(runId)) this.#replaced++;
+      this.#compact();
       return former;
     }
-    if (this.#runs.size < this.#maxRuns) return undefined;
-    if (this.#oldest === undefined) {
+    if (this.#runs.size >= this.#maxRuns && !this.#forgetOldest()) {
       throw new RegistryFullError(
         runId,
         `Cannot register run ${runId}: ${this.#maxRuns} runs are held and none has finished`,
       );
     }
-    this.#remove(this.#oldest);
   }
 
-  /** Adds a live run, for which {@linkcode RunTable.makeRoom} was called. */
+  /** Adds a live run, after {@linkcode RunTable.makeRoom}. */
   add(run: R): void {
-    this.#runs.set(run.id, run);
+    this.#runs.set(run.runId, run);
   }
 
   /** Forgets a live run that could not begin. */
   delete(run: R): void {
-    this.#runs.delete(run.id);
+    this.#runs.delete(run.runId);
   }
 
-  /** Puts a run behind the others that have finished. */
+  /** Queues a run that has finished. */
   finish(run: R): void {
-    run.expiresAt = this.#clock() + this.#retention;
-    run.older = this.#newest;
-    if (this.#newest === undefined) this.#oldest = run;
-    else this.#newest.newer = run;
-    this.#newest = run;
+    this.#queue.push(run);
+    this.#expiresAt.push(this.#clock() + this.#retention);
   }
 
-  /** Forgets the finished runs whose time is over, and tells how many. */
+  /** Forgets the finished runs that have expired, and returns how many. */
   expire(): number {
-    if (this.#oldest === undefined) return 0;
+    if (this.#head === this.#queue.length) return 0;
     const now = this.#clock();
     let expired = 0;
-    while (this.#oldest !== undefined && this.#oldest.expiresAt! <= now) {
-      this.#remove(this.#oldest);
-      expired++;
+    while (this.#expiresAt[this.#head] <= now) {
+      if (this.#forgetHead()) expired++;
     }
     return expired;
   }
 
-  #remove(run: HeldRun): void {
-    const { older, newer } = run;
-    // Who still has the run must not hold all that finished after it.
-    run.older = run.newer = undefined;
-    this.#runs.delete(run.id);
-    if (older === undefined) this.#oldest = newer;
-    else older.newer = newer;
-    if (newer === undefined) this.#newest = older;
-    else newer.older = older;
+  #forgetOldest(): boolean {
+    while (this.#head < this.#queue.length) {
+      if (this.#forgetHead()) return true;
+    }
+    return false;
+  }
+
+  /** Forgets the head of the queue, unless a newer attempt has replaced it. */
+  #forgetHead(): boolean {
+    const run = this.#queue[this.#head++];
+    const isHeld = this.#replaced === 0 || this.#runs.get(run.runId) === run;
+    if (isHeld) this.#runs.delete(run.runId);
+    else this.#replaced--;
+    this.#compact();
+    return isHeld;
+  }
+
+  /** Drops the places that were passed or replaced, once they are half of the queue. */
+  #compact(): void {
+    const { length } = this.#queue;
+    const dropped = this.#head + this.#replaced;
+    if (dropped < MIN_DROPPED || dropped * 2 < length) return;
+    let kept = 0;
+    for (let place = this.#head; place < length; place++) {
+      const run = this.#queue[place];
+      if (this.#replaced > 0 && this.#runs.get(run.runId) !== run) continue;
+      this.#queue[kept] = run;
+      this.#expiresAt[kept++] = this.#expiresAt[place];
+    }
+    this.#queue.length = this.#expiresAt.length = kept;
+    this.#head = this.#replaced = 0;
   }
 }
+
+/** Compacting less than this is not worth it. */
+const MIN_DROPPED = 1_000;

@@ -1,8 +1,11 @@
+// deno-lint-ignore-file require-await -- a bad argument rejects, it does not throw
 import { checkBound } from "../arguments/checks.ts";
 import { canonicalUuid } from "../model/ids.ts";
+import { hasEnded } from "../model/phase.ts";
 import {
   type AttributedPipelineRunRow,
   checkTransition,
+  phaseOfStatus,
   type PipelineRunRow,
   type PipelineRunStatus,
   type PipelineRunTransition,
@@ -17,28 +20,32 @@ import { storableJson, storableText } from "../json/storable.ts";
 /** Options of {@linkcode MemoryPipelineRunRepository}. */
 export interface MemoryPipelineRunRepositoryOptions {
   /**
-   * How many runs are kept: a positive integer or `Infinity`. Beyond, the run
-   * that ended first is forgotten, rows and payload fields; with none ended, the
-   * one known longest. Of a run that is registered again and again the newest
-   * 64 rows are kept.
+   * How many runs are kept: a positive integer or `Infinity`. Beyond it, the run
+   * that ended first is forgotten with its rows and payload fields, or the oldest
+   * run if none has ended. Each run keeps its newest 64 rows.
    *
    * @default {4096}
    */
   maxRuns?: number;
 }
 
-/** A row and its place in the order of writing. */
+/** A row as it is kept: what is costly to make is made when it is read. */
 interface StoredRow {
-  order: number;
-  row: PipelineRunRow;
+  /** Its place in the order of writing. */
+  readonly order: number;
+  /** When it was written, in milliseconds. */
+  readonly time: number;
+  readonly transition: PipelineRunTransition & { readonly id: string };
+  /** The `runInfo` as JSON. */
+  readonly runInfo: string | undefined;
 }
 
-/** How many rows are kept of one run id. */
+/** How many rows are kept per run id. */
 const MAX_ROWS = 64;
 
 interface StoredRun {
   readonly id: string;
-  /** Whether it is among those that have ended. */
+  /** Whether it is in the queue of ended runs. */
   isQueued: boolean;
   rows: StoredRow[];
   /** Field name to JSON. */
@@ -46,9 +53,9 @@ interface StoredRun {
 }
 
 /**
- * A repository in the memory of the process, for tests, for programs that need
- * no audit trail beyond their own life, and as the registry's default. It is
- * bounded and loses everything with the process.
+ * A repository in the process's memory, for tests, for programs that need no
+ * lasting audit trail, and as the registry's default. It is bounded and loses
+ * everything when the process ends.
  *
  * @example Usage
  * ```ts
@@ -62,7 +69,7 @@ interface StoredRun {
 export class MemoryPipelineRunRepository implements PipelineRunRepository {
   readonly #maxRuns: number;
   readonly #runs = new Map<string, StoredRun>();
-  /** The runs that have ended, in that order; some may have begun again. */
+  /** The ended runs, in the order of ending; some may have started again. */
   readonly #ended: StoredRun[] = [];
   #written = 0;
   #lastTime = 0;
@@ -70,7 +77,6 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   /**
    * Makes an empty repository.
    *
-   * @param options How many runs to keep.
    * @throws {RangeError} If `maxRuns` is neither a positive integer nor `Infinity`.
    */
   constructor(options: MemoryPipelineRunRepositoryOptions = {}) {
@@ -80,24 +86,23 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 
   /** Writes one transition; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await -- a bad argument rejects, it does not throw
   async logPipelineRun(transition: PipelineRunTransition): Promise<string> {
     const checked = checkTransition(transition);
     const run = this.#run(checked.pipelineRunId);
     const { rows } = run;
-    if (rows.every(({ row }) => row.id !== checked.id)) {
-      // The clock may be set back; rows must not seem older than those before.
+    if (rows.every(({ transition }) => transition.id !== checked.id)) {
+      const runInfo = checked.runInfo &&
+        storableJson(checked.runInfo, "Cannot log pipeline run: runInfo");
+      // The clock may be set back; a row must not be older than the previous one.
       this.#lastTime = Math.max(this.#lastTime, Date.now());
-      const createdAt = new Date(this.#lastTime);
-      const runInfo = checked.runInfo && JSON.parse(
-        storableJson(checked.runInfo, "Cannot log pipeline run: runInfo"),
-      );
       rows.push({
         order: this.#written++,
-        row: { ...checked, runInfo, createdAt },
+        time: this.#lastTime,
+        transition: checked,
+        runInfo,
       });
       if (rows.length > MAX_ROWS) rows.shift();
-      if (isTerminal(checked.status) && !run.isQueued) {
+      if (isFinal(rows.at(-1)!) && !run.isQueued) {
         run.isQueued = true;
         this.#ended.push(run);
       }
@@ -106,25 +111,23 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 
   /** The latest status for each dataset; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await
   async latestStatus(
     datasetIds: readonly string[],
     pipelineName: string,
   ): Promise<Map<string, PipelineRunStatus>> {
     const wanted = new Set(datasetIds.map(canonicalDataset));
     const statuses = new Map<string, PipelineRunStatus>();
-    for (const row of this.#newestFirst()) {
-      const { datasetId, status } = row;
+    for (const { transition } of this.#newestFirst()) {
+      const { datasetId, status } = transition;
       if (
         datasetId !== undefined && wanted.has(datasetId) &&
-        row.pipelineName === pipelineName && !statuses.has(datasetId)
+        transition.pipelineName === pipelineName && !statuses.has(datasetId)
       ) statuses.set(datasetId, status);
     }
     return statuses;
   }
 
   /** The newest rows; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await
   async listRecent(
     datasetId: string | undefined,
     limit: number,
@@ -132,12 +135,14 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     const most = checkLimit(limit);
     const wanted = datasetId && canonicalDataset(datasetId);
     return this.#newestFirst()
-      .filter((row) => wanted === undefined || row.datasetId === wanted)
+      .filter(({ transition: { datasetId } }) =>
+        wanted === undefined || datasetId === wanted
+      )
       .slice(0, most)
-      .map(copy);
+      .map(toRow);
   }
 
-  /** The newest rows; the memory knows no datasets to attribute them to. */
+  /** The newest rows, without attribution: there is no table of datasets. */
   async listRecentWithAttribution(
     datasetId: string | undefined,
     limit: number,
@@ -145,17 +150,18 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     return await this.listRecent(datasetId, limit);
   }
 
-  /** Ends what was left unfinished; see {@linkcode PipelineRunRepository}. */
+  /** Ends unfinished runs; see {@linkcode PipelineRunRepository}. */
   async resetOrphans(reason: string): Promise<number> {
     let reset = 0;
     for (const { rows } of [...this.#runs.values()]) {
-      const last = rows.at(-1)?.row;
-      if (last === undefined || isTerminal(last.status)) continue;
+      const last = rows.at(-1);
+      if (last === undefined || isFinal(last)) continue;
+      const { runInfo, ...row } = toRow(last);
       await this.logPipelineRun({
-        ...last,
+        ...row,
         id: undefined,
         status: "DATASET_PROCESSING_ERRORED",
-        runInfo: { data: last.runInfo?.data ?? "None", error: reason, reason },
+        runInfo: { data: runInfo?.data ?? "None", error: reason, reason },
       });
       reset++;
     }
@@ -163,7 +169,6 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 
   /** Sets one payload field; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await
   async setPayloadField(
     runId: string,
     key: string,
@@ -176,7 +181,6 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 
   /** The payload fields of a run; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await
   async getPayload(runId: string): Promise<Record<string, unknown>> {
     const id = canonicalUuid(runId, "Cannot get payload: runId");
     const fields = [...this.#runs.get(id)?.payload ?? []];
@@ -186,20 +190,18 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 
   /** The newest row of a run; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await
   async getPipelineRun(runId: string): Promise<PipelineRunRow | undefined> {
     const id = canonicalUuid(runId, "Cannot get pipeline run: runId");
     const last = this.#runs.get(id)?.rows.at(-1);
-    return last && copy(last.row);
+    return last && toRow(last);
   }
 
   /** The newest rows of a run; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await
   async listByRun(runId: string, limit: number): Promise<PipelineRunRow[]> {
     const id = canonicalUuid(runId, "Cannot list pipeline runs: runId");
     const most = checkLimit(limit);
     const rows = this.#runs.get(id)?.rows ?? [];
-    return rows.slice(-most).reverse().map(({ row }) => copy(row));
+    return rows.slice(-most).reverse().map(toRow);
   }
 
   /** The newest row of a pipeline on a dataset; see {@linkcode PipelineRunRepository}. */
@@ -212,13 +214,13 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 
   /** The newest row of each pipeline on a dataset; see {@linkcode PipelineRunRepository}. */
-  // deno-lint-ignore require-await
   async getPipelineRunsByDataset(datasetId: string): Promise<PipelineRunRow[]> {
     const wanted = canonicalDataset(datasetId);
     const newest = new Map<string, PipelineRunRow>();
     for (const row of this.#newestFirst()) {
-      if (row.datasetId === wanted && !newest.has(row.pipelineName)) {
-        newest.set(row.pipelineName, copy(row));
+      const { datasetId, pipelineName } = row.transition;
+      if (datasetId === wanted && !newest.has(pipelineName)) {
+        newest.set(pipelineName, toRow(row));
       }
     }
     return [...newest.entries()]
@@ -239,30 +241,32 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   #forgetOne(): void {
     for (let run = this.#ended.shift(); run; run = this.#ended.shift()) {
       run.isQueued = false;
-      if (!isTerminal(run.rows.at(-1)!.row.status)) continue;
+      if (!isFinal(run.rows.at(-1)!)) continue;
       this.#runs.delete(run.id);
       return;
     }
     this.#runs.delete(this.#runs.keys().next().value!);
   }
 
-  #newestFirst(): PipelineRunRow[] {
+  #newestFirst(): StoredRow[] {
     return [...this.#runs.values()]
       .flatMap(({ rows }) => rows)
-      .sort((a, b) => b.order - a.order)
-      .map(({ row }) => row);
+      .sort((a, b) => b.order - a.order);
   }
 }
 
-function copy(row: PipelineRunRow): PipelineRunRow {
-  return structuredClone(row);
+function toRow({ transition, runInfo, time }: StoredRow): PipelineRunRow {
+  return {
+    ...transition,
+    runInfo: runInfo && JSON.parse(runInfo),
+    createdAt: new Date(time),
+  };
 }
 
 function canonicalDataset(datasetId: string): string {
   return canonicalUuid(datasetId, "Cannot read pipeline runs: datasetId");
 }
 
-function isTerminal(status: PipelineRunStatus): boolean {
-  return status === "DATASET_PROCESSING_COMPLETED" ||
-    status === "DATASET_PROCESSING_ERRORED";
+function isFinal({ transition: { status } }: StoredRow): boolean {
+  return hasEnded(phaseOfStatus(status));
 }

@@ -1,4 +1,5 @@
 import { checkInteger, checkType } from "../arguments/checks.ts";
+import { RepositoryError } from "../model/errors.ts";
 import type {
   AttributedPipelineRunRow,
   PipelineRunRow,
@@ -10,8 +11,8 @@ import type { RunLog } from "./run_log.ts";
 /** Options of {@linkcode PipelineRunRepository.logPipelineRun}. */
 export interface LogPipelineRunOptions {
   /**
-   * For how long to go on trying while the storage cannot be reached, in
-   * milliseconds. `Infinity` is until the repository is closed.
+   * How long to retry while the storage cannot be reached, in milliseconds.
+   * `Infinity` retries until the repository is closed.
    *
    * @default {what the repository was made with}
    */
@@ -19,23 +20,21 @@ export interface LogPipelineRunOptions {
 }
 
 /**
- * Where the audit trail and the payload fields of runs are kept.
+ * Stores the audit trail and the payload fields of runs.
  *
- * Rows of one run read back in the order in which they were given, also when
- * they were given without waiting in between. Every method rejects with a
- * `RepositoryError` when the storage fails, and with a `TypeError` or
- * `RangeError`, before it reaches for the storage, when its arguments are no
- * good. UUIDs are understood in any spelling and come back in the canonical one.
+ * The rows of a run are read in the order of the calls that wrote them, even if
+ * the calls were not awaited. Every method rejects with a `RepositoryError` if
+ * the storage fails, and with a `TypeError` or `RangeError`, before it uses the
+ * storage, if an argument is invalid. UUIDs are accepted in any spelling and
+ * returned in the canonical one.
  */
 export interface PipelineRunRepository {
-  /** Where runs are shared between instances, if they are. */
+  /** Shares runs between instances; absent if they are not shared. */
   readonly runLog?: RunLog;
 
   /**
    * Writes one transition.
    *
-   * @param transition The row to write.
-   * @param options How long to try.
    * @returns The row's id, once the row is durable.
    */
   logPipelineRun(
@@ -44,11 +43,8 @@ export interface PipelineRunRepository {
   ): Promise<string>;
 
   /**
-   * The latest status of a pipeline for each of some datasets.
-   *
-   * @param datasetIds The datasets' UUIDs.
-   * @param pipelineName The pipeline's name.
-   * @returns Dataset UUID to status; datasets without a row are absent.
+   * The latest status of a pipeline on each dataset, by the dataset's UUID.
+   * Datasets without a row are absent.
    */
   latestStatus(
     datasetIds: readonly string[],
@@ -56,12 +52,11 @@ export interface PipelineRunRepository {
   ): Promise<Map<string, PipelineRunStatus>>;
 
   /**
-   * The newest rows.
+   * The newest rows, newest first.
    *
    * @param datasetId Only rows of this dataset; `undefined` for all.
-   * @param limit How many at most: a positive integer. More than 10,000 counts
-   * as 10,000.
-   * @returns The rows, newest first.
+   * @param limit The most rows to return: a positive integer. More than 10,000
+   * counts as 10,000.
    */
   listRecent(
     datasetId: string | undefined,
@@ -69,12 +64,8 @@ export interface PipelineRunRepository {
   ): Promise<PipelineRunRow[]>;
 
   /**
-   * The newest rows with what is known of their datasets, where the storage
-   * knows datasets.
-   *
-   * @param datasetId Only rows of this dataset; `undefined` for all.
-   * @param limit As in `listRecent`.
-   * @returns The rows, newest first.
+   * Like {@linkcode PipelineRunRepository.listRecent}, with the names and owners
+   * of the datasets, if the storage knows them.
    */
   listRecentWithAttribution(
     datasetId: string | undefined,
@@ -83,70 +74,41 @@ export interface PipelineRunRepository {
 
   /**
    * Ends the runs that a crash left INITIATED or STARTED: each gets an ERRORED
-   * row with its `data` kept, and `error` and `reason` set.
+   * row that keeps `data` and has `reason` as its `error` and `reason`.
    *
    * @param reason Why, such as `"server_restart_orphan"`.
    * @returns How many runs were ended.
    */
   resetOrphans(reason: string): Promise<number>;
 
-  /**
-   * Sets one payload field of a run; the last write wins.
-   *
-   * @param runId The run's UUID.
-   * @param key The field's name.
-   * @param value Its value, which must be JSON.
-   */
+  /** Sets one payload field of a run to a JSON value; the last write wins. */
   setPayloadField(runId: string, key: string, value: unknown): Promise<void>;
 
-  /**
-   * The payload fields of a run.
-   *
-   * @param runId The run's UUID.
-   * @returns Name to value; empty when the run set none.
-   */
+  /** The payload fields of a run by name; empty if it set none. */
   getPayload(runId: string): Promise<Record<string, unknown>>;
 
-  /**
-   * The newest row of a run.
-   *
-   * @param runId The run's UUID.
-   * @returns The row, or `undefined` when there is none.
-   */
+  /** The newest row of a run, if there is one. */
   getPipelineRun(runId: string): Promise<PipelineRunRow | undefined>;
 
   /**
-   * The newest rows of a run, over all its attempts.
+   * The newest rows of a run, from all its attempts, newest first.
    *
-   * @param runId The run's UUID.
-   * @param limit As in `listRecent`.
-   * @returns The rows, newest first.
+   * @param limit As in {@linkcode PipelineRunRepository.listRecent}.
    */
   listByRun(runId: string, limit: number): Promise<PipelineRunRow[]>;
 
-  /**
-   * The newest row of a pipeline on a dataset.
-   *
-   * @param datasetId The dataset's UUID.
-   * @param pipelineName The pipeline's name.
-   * @returns The row, or `undefined` when there is none.
-   */
+  /** The newest row of a pipeline on a dataset, if there is one. */
   getPipelineRunByDataset(
     datasetId: string,
     pipelineName: string,
   ): Promise<PipelineRunRow | undefined>;
 
-  /**
-   * The newest row of each pipeline on a dataset.
-   *
-   * @param datasetId The dataset's UUID.
-   * @returns The rows, in the order of their pipelines' names.
-   */
+  /** The newest row of each pipeline on a dataset, ordered by pipeline name. */
   getPipelineRunsByDataset(datasetId: string): Promise<PipelineRunRow[]>;
 }
 
 /**
- * The bound of a listing.
+ * The number of rows that a listing returns at most.
  *
  * @throws {RangeError} If it is not a positive integer.
  */
@@ -155,7 +117,7 @@ export function checkLimit(limit: number): number {
   return Math.min(limit, 10_000);
 }
 
-/** As for names: an index entry of Postgres takes 2,704 bytes. */
+/** As for names: a Postgres index entry holds at most 2,704 bytes. */
 const MAX_KEY_LENGTH = 512;
 
 /**
@@ -171,5 +133,19 @@ export function checkPayloadKey(key: unknown): asserts key is string {
     throw new RangeError(
       `Cannot set payload: key must have at most ${MAX_KEY_LENGTH} characters, received ${length}`,
     );
+  }
+}
+
+/** Calls a method of a repository; its errors become a `RepositoryError`. */
+export async function asRepositoryError<T>(
+  message: string,
+  call: () => Promise<T>,
+  runId?: string,
+): Promise<T> {
+  try {
+    return await call();
+  } catch (cause) {
+    if (cause instanceof RepositoryError) throw cause;
+    throw new RepositoryError(message, { cause, runId });
   }
 }

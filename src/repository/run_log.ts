@@ -6,17 +6,17 @@ import type { PipelineRunRow, PipelineRunTransition } from "../model/row.ts";
 /** Options of `PipelineRunRegistry.subscribe()`. */
 export interface SubscribeOptions {
   /**
-   * The number of the last event that is known already: what follows it is
-   * given, and what of that is no longer held counts as lag. A non-negative
-   * integer.
+   * The number of the last event that the subscriber knows, a non-negative integer.
+   * The stream begins with the next one; events that are no longer held count as
+   * lag.
    *
    * @default {begin with the oldest event held of the current attempt}
    */
   after?: number;
   /**
-   * Whether to give events of this instance's runs only once they are in the
-   * log, a commit later. Whoever goes on elsewhere behind such an event finds the
-   * same ones, also when this instance dies. Without a log it changes nothing.
+   * Whether to deliver events of this instance's runs only once they are in the
+   * log, one commit later. A subscriber that has seen such an event can resume after
+   * it on any instance, even if this one dies. Without a log it changes nothing.
    *
    * @default {false}
    */
@@ -24,35 +24,35 @@ export interface SubscribeOptions {
   /** Errors the stream with its reason when it fires; the run goes on. */
   signal?: AbortSignal;
   /**
-   * What follows a `Lagged` event: `"close"` closes the stream, `"skip"` goes
-   * on with the oldest event held.
+   * What follows a `Lagged` event: `"close"` closes the stream, `"skip"` continues
+   * with the oldest event held.
    *
    * @default {"close"}
    */
   lag?: "close" | "skip";
 }
 
-/** What a {@linkcode RunLog} is told of a run that begins. */
+/** A run that begins in this instance. */
 export interface LoggedRun {
   /** The run's UUID. */
   readonly runId: string;
-  /** Whether the caller gave the id: it may be live elsewhere, or known. */
+  /** Whether the caller gave the id: another instance may hold it. */
   readonly given: boolean;
   /** How large a payload may be as JSON, in bytes of UTF-8. */
   readonly maxPayloadBytes: number;
-  /** Called when any instance asks for the run to be aborted. */
-  readonly onAbortRequest: (reason: string | undefined) => void;
-  /** Called when the lease is found lost. */
-  readonly onLost: (error: LeaseLostError) => void;
+  /** Called when any instance asks to abort the run. */
+  onAbortRequest(reason: string | undefined): void;
+  /** Called when the lease is lost. */
+  onLost(error: LeaseLostError): void;
 }
 
-/** One atomic step of a run: rows and an event, on condition of the lease. */
-export interface LogStep {
+/** One atomic step of a run: a row and an event, fenced by the lease. */
+export interface RunStep {
   /** A row of the audit trail. */
   readonly transition?: PipelineRunTransition & { id: string };
   /** An event without a payload. */
   readonly event?: RunEvent;
-  /** Whether it releases the lease. */
+  /** Whether it ends the run and releases the lease. */
   readonly ends?: boolean;
 }
 
@@ -61,101 +61,131 @@ export interface RunLease {
   /**
    * Claims the run.
    *
-   * @returns The number of the run's last event so far.
+   * @returns The number of the run's last event so far; `undefined` where the log
+   * keeps no events.
    * @throws {RunAlreadyActiveError} If another instance holds it.
+   * @throws {RepositoryError} If the log cannot be reached.
    */
-  claim(): Promise<number>;
+  claim(): Promise<number | undefined>;
 
   /**
-   * Writes a step, after those before it.
+   * Writes a step, after those before it. It is retried until it succeeds or never
+   * can.
    *
    * @throws {LeaseLostError} If the lease is lost.
+   * @throws {RepositoryError} If the step can never be written.
    */
-  write(step: LogStep): Promise<void>;
+  write(step: RunStep): Promise<void>;
 
   /**
-   * A payload as the log will have it.
+   * A payload as the log stores it; `undefined` where it keeps no events.
    *
    * @throws {TypeError} If it is not JSON.
    * @throws {RangeError} If it is too large.
    */
-  serialize(payload: unknown): string;
+  serialize(payload: unknown): string | undefined;
 
-  /** Gives the claim up: the run is not to be, also when the claim succeeds yet. */
-  abandon(): void;
-
-  /** Writes an event behind; it is dropped when too much waits. */
+  /**
+   * Writes an event without waiting. It is dropped when too much is pending.
+   *
+   * @param event The event.
+   * @param json Its payload, serialized.
+   */
   append(event: RunEvent, json: string | undefined): void;
 
   /**
-   * The last event of the attempt as the log has it, after the lease was lost;
-   * `undefined` where the log cannot be read.
+   * Stops retrying, at shutdown. A claim that succeeds later is released.
+   */
+  abandon(): void;
+
+  /**
+   * The last event of the attempt as another instance logged it, after the lease
+   * was lost; `undefined` if it cannot be read.
    */
   recordedEnding(): Promise<RunEvent | undefined>;
 }
 
-/** The events of a run of this instance, from memory. */
+/** Events of one run from this instance's memory. */
 export interface LocalEvents {
-  /** The number of the event behind which they begin. */
+  /** The number of the event after which they begin. */
   readonly after: number;
-  /** The events; a `Lagged` one tells what the memory has lost. */
+  /** The events; a `Lagged` one reports what memory has lost. */
   readonly events: ReadableStream<RunEvent>;
 }
 
-/** What is known of a run, wherever it runs. */
+/** What this instance has of a run, for a subscriber. */
+export interface LocalRun {
+  /** Closes the subscriber's stream when it fires. */
+  readonly closing: AbortSignal;
+  /** Reads the run from memory alone; a run that nobody has registered is awaited. */
+  subscribe(): ReadableStream<RunEvent>;
+  /**
+   * The events that the log may not have yet: `undefined` for a run that this
+   * instance does not run, or that ended and is recorded.
+   */
+  readonly unrecorded: (() => Promise<LocalEvents | undefined>) | undefined;
+}
+
+/** The state of a run, wherever it runs. */
 export interface RunStatus {
   /** The run's UUID. */
   runId: string;
   /**
-   * Its phase. A run whose lease ran out is `Errored` with the message
-   * `"lease_expired"`, before any sweep came by.
+   * Its phase. A run whose lease expired is `Errored` with the message
+   * `"lease_expired"`, even before a sweep ends it.
    */
   phase: RunPhase;
   /**
-   * Whether its last event is there to read: not yet where its lease ran out and
-   * no sweep came by.
+   * Whether its last event can be read. It cannot while the run's lease has expired
+   * and no sweep has ended it.
    */
   ended: boolean;
-  /** Its newest row, once it has one. */
+  /** Its newest row, if it has one. */
   row?: PipelineRunRow;
   /**
-   * The number of the first event of its newest attempt; of the event that would
-   * be next where that is not known, since its events were pruned.
+   * The number of the first event of its newest attempt; if that event was pruned,
+   * the number that the next event would have.
    */
   firstSeq: number;
-  /** The number of its last event; 0 where no event of it is known. */
+  /** The number of its last event; 0 if no event is known. */
   lastSeq: number;
 }
 
-/** Makes runs known to other instances. */
+/**
+ * Where the runs of a registry are written and read. Those of a repository that has
+ * none, and so only rows, are in a `RowsOnlyLog`.
+ */
 export interface RunLog {
   /** Takes up a run of this instance. Nothing is written yet. */
   open(run: LoggedRun): RunLease;
 
   /**
-   * The events of a run, wherever it runs: see `PipelineRunRegistry.subscribe()`.
+   * The events of a run, wherever it runs; see `PipelineRunRegistry.subscribe()`.
    *
-   * @param closing Closes the stream when it fires.
-   * @param local Gives the run's events from memory, where it is of this instance
-   * and has begun. What that has lost is read from the log.
+   * @param runId The run's UUID.
+   * @param options The subscriber's options.
+   * @param local What this instance has of the run.
    */
   follow(
     runId: string,
     options: SubscribeOptions,
-    closing: AbortSignal,
-    local?: () => Promise<LocalEvents | undefined>,
+    local: LocalRun,
   ): ReadableStream<RunEvent>;
 
   /**
-   * Asks whoever runs a run to abort it; ends it where nobody does any more.
+   * Asks the instance that holds a run to abort it. If the lease has expired, ends
+   * the run.
    *
-   * @returns Whether the run is known.
+   * @returns `"ended"` if the run had ended, `"unknown"` if there is no such run.
    */
-  requestAbort(runId: string, reason: string | undefined): Promise<boolean>;
+  requestAbort(
+    runId: string,
+    reason: string | undefined,
+  ): Promise<"requested" | "ended" | "unknown">;
 
-  /** What is known of a run; `undefined` for an unknown one. */
+  /** The state of a run; `undefined` for an unknown one. */
   status(runId: string): Promise<RunStatus | undefined>;
 
-  /** Ends the runs whose lease ran out, and forgets old events. */
-  sweep(reason?: string): Promise<{ reaped: number; pruned: number }>;
+  /** Ends the runs whose lease expired, and deletes old events. */
+  sweep(): Promise<{ reaped: number; pruned: number }>;
 }

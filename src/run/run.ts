@@ -1,71 +1,42 @@
-import type { AuditTrail } from "../repository/audit_trail.ts";
-import { currentDate } from "../async/current_date.ts";
+import type { Deadlines } from "../async/deadlines.ts";
+import { onAbort } from "../async/on_abort.ts";
+import { Throttle } from "../async/throttle.ts";
+import {
+  ScopedRunWatcher,
+  type WatchedRun,
+} from "../cognee/scoped_run_watcher.ts";
+import { storableJson } from "../json/storable.ts";
 import { errorMessage } from "../model/error_message.ts";
-import { RegistryShutdownError } from "../model/errors.ts";
-import type { RunEvent } from "../model/event.ts";
+import { type LeaseLostError, RegistryShutdownError } from "../model/errors.ts";
+import { registryPipelineId } from "../model/ids.ts";
 import type { RunPhase } from "../model/phase.ts";
+import type { RegistryWarning } from "../model/warning.ts";
 import {
   checkPayloadKey,
   type PipelineRunRepository,
 } from "../repository/repository.ts";
-import type { RunBroadcast } from "./run_events.ts";
+import type { LocalEvents, LoggedRun, RunLog } from "../repository/run_log.ts";
 import type { PipelineWork, RunContext } from "./run_context.ts";
-import type { RunLease, RunLog } from "../repository/run_log.ts";
-import { RunRecord } from "./run_recorder.ts";
+import type { RunEvents } from "./run_events.ts";
+import type { RunHandle, RunOutcome } from "./run_handle.ts";
+import { RunRecorder } from "./run_recorder.ts";
 import type { CheckedRunSpec } from "./run_spec.ts";
-import type { HeldRun } from "../registry/run_table.ts";
-import { ScopedRunWatcher } from "../cognee/scoped_run_watcher.ts";
-import { storableJson } from "../json/storable.ts";
-import { Throttle } from "../async/throttle.ts";
-import type { RegistryWarning } from "../model/warning.ts";
 import { WorkExecution } from "./work_execution.ts";
-
-/** How a run ended. */
-export interface RunOutcome {
-  /** The run's UUID in canonical spelling. */
-  runId: string;
-  /** `Completed` or `Errored`. */
-  phase: RunPhase;
-  /**
-   * Whether the ending was in the repository when the run ended. If not it may
-   * be written later, or was not to be written at all.
-   */
-  durable: boolean;
-}
-
-/** A run in the background. */
-export interface RunHandle {
-  /** The run's UUID in canonical spelling. */
-  runId: string;
-  /** The UUID of the run's STARTED row. */
-  taskRunId: string;
-  /** Who the run is for. */
-  userId?: string;
-  /** The UUID of the dataset it works on. */
-  datasetId?: string;
-  /** The name of its pipeline. */
-  pipelineName: string;
-  /** When it was registered, by this instance's clock. */
-  startedAt: Date;
-  /** How the run ends. It never rejects. */
-  outcome: Promise<RunOutcome>;
-}
 
 /** What runs need of their registry. */
 export interface RunDependencies {
   readonly repository: PipelineRunRepository;
-  readonly runLog: RunLog | undefined;
-  readonly auditTrail: AuditTrail;
+  readonly runLog: RunLog;
+  /** Bounds the wait for an ending. */
+  readonly endings: Deadlines;
   readonly yieldThrottle: number;
   readonly maxPayloadBytes: number;
   readonly abortWritesErroredRow: boolean;
   readonly warn: (warning: RegistryWarning) => void;
-  /** The UUID that rows carry for a pipeline's name: at once where it is known. */
-  readonly pipelineIdOf: (pipelineName: string) => string | Promise<string>;
-  /** Told when a run could not begin. */
-  readonly onRefused: (run: Run<unknown>) => void;
-  /** Told when a run has ended and none of its rows is on its way. */
-  readonly onFinished: (run: Run<unknown>) => void;
+  /** Called when a run could not begin. */
+  readonly onRefused: (run: Run) => void;
+  /** Called when a run has ended and everything of it is written or given up. */
+  readonly onFinished: (run: Run) => void;
 }
 
 /** A way for a run to end. */
@@ -79,29 +50,21 @@ interface Ending {
   readonly reason?: unknown;
 }
 
-/** A run that is beginning. */
-export interface StartedRun {
-  /**
-   * Resolves when the run has begun; rejects when it could not, and then it has
-   * never been.
-   */
-  readonly begun: Promise<void>;
-  /** What the caller is given of a run in the background. */
-  readonly handle: RunHandle;
-}
-
 /** What a run needs until it has ended and is recorded. */
-interface LiveParts<P> {
+interface LiveParts {
   readonly spec: CheckedRunSpec;
-  readonly record: RunRecord;
-  readonly lease: RunLease | undefined;
+  readonly recorder: RunRecorder;
   readonly outcome: PromiseWithResolvers<RunOutcome>;
-  readonly execution: WorkExecution<P>;
-  readonly throttle:
-    | Throttle<{ payload: P; json: string | undefined }>
-    | undefined;
+  readonly execution: WorkExecution;
+  readonly throttle: Throttle<Yield> | undefined;
   begun: Promise<void> | undefined;
   disarm: (() => void) | undefined;
+  onFinished: (() => void) | undefined;
+}
+
+interface Yield {
+  readonly payload: unknown;
+  readonly json: string | undefined;
 }
 
 const PENDING: RunPhase = Object.freeze({ name: "Pending" });
@@ -111,57 +74,50 @@ const COMPLETED: RunPhase = Object.freeze({ name: "Completed" });
 /**
  * One attempt of a run.
  *
- * It is `Pending` when made, `Running` once its Started event is out, and then
- * `Completed` or `Errored` for good. Everything that can end it (its work
- * settles, an abort, the time-out, a shutdown) goes through one method, which
- * acts the first time only. That claims the ending at once and stops the work.
- * Then, in this order: the row is written, the phase is set, the last event is
- * published and the broadcast closed. So who sees the last event can read the
+ * It is `Pending` when made, `Running` once its Started event is published, and
+ * finally `Completed` or `Errored`. Everything that can end it (its work settles,
+ * an abort, the timeout, a shutdown, a lost lease) goes through one method, which
+ * acts the first time only: it claims the ending at once and stops the work. Then,
+ * in this order, the row is written, the phase is set, the last event is published
+ * and the broadcast closed. So a subscriber that sees the last event can read the
  * row, and nothing follows that event.
  *
- * Finished runs are held by the thousand. Then all that it took to run is let go.
+ * Finished runs are held by the thousand, so a finished run drops all that it took
+ * to run.
  */
-export class Run<P> implements HeldRun {
+export class Run implements LoggedRun, WatchedRun {
   /** The run's UUID in canonical spelling. */
-  readonly id: string;
-  readonly broadcast: RunBroadcast<P>;
-  expiresAt: number | undefined;
-  older: HeldRun | undefined;
-  newer: HeldRun | undefined;
+  readonly runId: string;
+  readonly given: boolean;
+  readonly events: RunEvents;
   readonly #dependencies: RunDependencies;
-  #live: LiveParts<P> | undefined;
+  #live: LiveParts | undefined;
   #phase: RunPhase = PENDING;
   #initiated = false;
   #ended = false;
 
   constructor(
     spec: CheckedRunSpec,
-    broadcast: RunBroadcast<P>,
+    events: RunEvents,
     dependencies: RunDependencies,
   ) {
-    this.id = spec.runId;
-    this.broadcast = broadcast;
+    this.runId = spec.runId;
+    this.given = spec.given;
+    this.events = events;
     this.#dependencies = dependencies;
-    const { auditTrail, maxPayloadBytes, runLog, yieldThrottle } = dependencies;
-    const lease = runLog?.open({
-      runId: spec.runId,
-      given: spec.given,
-      maxPayloadBytes,
-      onAbortRequest: (reason) => this.abort(reason, reason),
-      onLost: (error) => this.#fail(error),
-    });
+    const { yieldThrottle } = dependencies;
+    const lease = dependencies.runLog.open(this);
     this.#live = {
       spec,
-      record: new RunRecord(spec, auditTrail, lease),
-      lease,
+      recorder: new RunRecorder(spec, lease, dependencies),
       outcome: Promise.withResolvers(),
       execution: new WorkExecution(),
-      throttle: yieldThrottle === 0 ? undefined : new Throttle(
-        yieldThrottle,
-        ({ payload, json }) => this.#yield(payload, json),
-      ),
+      throttle: yieldThrottle === 0
+        ? undefined
+        : new Throttle(yieldThrottle, (held) => this.#yield(held)),
       begun: undefined,
       disarm: undefined,
+      onFinished: undefined,
     };
   }
 
@@ -169,169 +125,207 @@ export class Run<P> implements HeldRun {
     return this.#phase;
   }
 
-  /** Whether it is over and recorded: others know as much of it as this one. */
-  get recorded(): boolean {
+  /** Whether it has ended and everything of it is written or given up. */
+  get finished(): boolean {
     return this.#live === undefined;
   }
 
   get watcher(): ScopedRunWatcher {
-    return new ScopedRunWatcher(this.id, {
-      initiate: () => this.#initiated = true,
-      fail: (message) => this.#fail(new Error(message)),
-      setPayload: (key, value) => this.#setPayload(key, value),
-    });
+    return new ScopedRunWatcher(this.runId, this);
   }
 
-  /** How the run ends, as long as that is not recorded. It never rejects. */
-  get outcome(): Promise<RunOutcome> | undefined {
-    return this.#live?.outcome.promise;
+  get maxPayloadBytes(): number {
+    return this.#dependencies.maxPayloadBytes;
   }
 
-  /** Resolves when the run has begun; see {@linkcode StartedRun}. */
+  /** Resolves when the run has begun, rejects if it cannot; `undefined` once finished. */
   get begun(): Promise<void> | undefined {
     return this.#live?.begun;
   }
 
-  /** Begins the run; its work is called in a later microtask. */
-  start(work: PipelineWork<P>): StartedRun {
-    const live = this.#live!;
-    const begun = this.#begin(live);
-    live.begun = begun;
-    this.#arm(live);
-    this.#execute(work, live);
-    const { userId, datasetId, pipelineName } = live.spec;
-    const handle = {
-      runId: this.id,
-      taskRunId: live.record.startedRowId,
+  /** How the run ends; `undefined` once finished. It never rejects. */
+  get outcome(): Promise<RunOutcome> | undefined {
+    return this.#live?.outcome.promise;
+  }
+
+  /** What the caller gets of a run in the background, before it is finished. */
+  handle(): RunHandle {
+    const { outcome, recorder, spec } = this.#live!;
+    const { userId, datasetId, pipelineName } = spec;
+    return {
+      runId: this.runId,
+      taskRunId: recorder.startedRowId,
       userId,
       datasetId,
       pipelineName,
-      startedAt: currentDate(),
-      outcome: live.outcome.promise,
+      startedAt: new Date(),
+      outcome: outcome.promise,
     };
-    return { begun, handle };
+  }
+
+  /** Begins the run; its work is called in a later microtask. */
+  start(work: PipelineWork): void {
+    const live = this.#live!;
+    live.begun = this.#begin(live);
+    this.#arm(live);
+    this.#execute(work, live);
   }
 
   /**
    * Ends the run as aborted, unless it has ended.
    *
    * @param reason What the signal fires with.
-   * @param told What the last event and the row say of it, if anything.
+   * @param text What the last event and the row say, if anything.
    */
-  abort(reason: unknown, told?: string): void {
+  abort(reason: unknown, text?: string): void {
     this.#end({
-      message: told === undefined ? "aborted" : `aborted: ${told}`,
-      error: told ?? "abort",
+      message: text === undefined ? "aborted" : `aborted: ${text}`,
+      error: text ?? "abort",
       writesRow: this.#dependencies.abortWritesErroredRow,
       reason,
     });
   }
 
-  /** Gives the run up while it is claimed: a shutdown cannot wait for that. */
-  abandon(): void {
-    const lease = this.#live?.lease;
-    if (lease === undefined || this.#phase !== PENDING) return;
-    lease.abandon();
-    this.#refuse(new RegistryShutdownError());
+  onAbortRequest(reason: string | undefined): void {
+    this.abort(reason, reason);
   }
 
-  /** Publishes an AlreadyCompleted event behind Started, unless the run has ended. */
+  onLost(error: LeaseLostError): void {
+    this.#fail(error);
+  }
+
+  initiate(): void {
+    this.#initiated = true;
+  }
+
+  fail(message: string): void {
+    this.#fail(new Error(message));
+  }
+
+  async setPayload(key: string, value: unknown): Promise<void> {
+    checkPayloadKey(key);
+    const { repository, warn } = this.#dependencies;
+    const json = storableJson(
+      value,
+      "Cannot set payload: value",
+      this.maxPayloadBytes,
+    );
+    if (this.#ended) return;
+    try {
+      // Parsed again, so that the repository gets a plain copy of the value as it is now.
+      await repository.setPayloadField(this.runId, key, JSON.parse(json));
+    } catch (cause) {
+      const message =
+        `Payload field ${key} of run ${this.runId} was not written`;
+      warn({ kind: "payload", runId: this.runId, message, cause });
+    }
+  }
+
+  /** Gives up, at shutdown, a claim that is pending and what is not written yet. */
+  abandon(): void {
+    this.#live?.recorder.abandon();
+    if (this.#phase === PENDING) this.#refuse(new RegistryShutdownError());
+  }
+
+  /** Resolves when the run is {@linkcode Run.finished}. */
+  whenFinished(): Promise<void> {
+    const live = this.#live;
+    if (live === undefined) return Promise.resolve();
+    return new Promise((resolve) => live.onFinished = resolve);
+  }
+
+  /** Publishes an AlreadyCompleted event after Started, unless the run has ended. */
   publishAlreadyCompleted(): boolean {
     if (this.#ended) return false;
     const publish = () => {
       if (this.#ended) return;
-      const event = this.broadcast.publish({ kind: "AlreadyCompleted" });
-      this.#live!.record.append(event as RunEvent, undefined);
+      const event = this.events.publish("AlreadyCompleted");
+      this.#live!.recorder.append(event, undefined);
     };
     if (this.#phase === PENDING) this.#live!.begun!.then(publish, () => {});
     else publish();
     return true;
   }
 
-  async #begin({ spec, record, lease }: LiveParts<P>): Promise<void> {
-    const { pipelineIdOf } = this.#dependencies;
-    record.pipelineId = await pipelineIdOf(spec.pipelineName);
-    if (lease !== undefined) {
-      this.broadcast.continueAfter(await lease.claim());
+  /**
+   * The events that the log may not have yet.
+   *
+   * @param after The number of the last event that the subscriber knows.
+   */
+  async unrecorded(
+    after: number | undefined,
+  ): Promise<LocalEvents | undefined> {
+    try {
+      await this.#live?.begun;
+    } catch {
+      return undefined; // It was refused: another instance runs it.
     }
-    if (this.#initiated) record.initiated();
-    this.#phase = RUNNING;
-    const event = this.broadcast.publish({ kind: "Started" });
-    record.started(event as RunEvent);
+    if (this.finished) return undefined;
+    const from = after ?? this.events.firstSeq - 1;
+    const events = this.events.subscribe({ after: from, lag: "skip" });
+    return { after: from, events };
   }
 
-  async #execute(
-    work: PipelineWork<P>,
-    { begun, execution }: LiveParts<P>,
-  ): Promise<void> {
+  async #begin({ spec, recorder }: LiveParts): Promise<void> {
+    const pipelineId = registryPipelineId(spec.pipelineName);
+    recorder.pipelineId = typeof pipelineId === "string"
+      ? pipelineId
+      : await pipelineId;
+    const lastSeq = await recorder.claim();
+    if (this.#live === undefined) throw new RegistryShutdownError();
+    if (lastSeq !== undefined) this.events.continueAfter(lastSeq);
+    if (this.#initiated) recorder.initiated();
+    this.#phase = RUNNING;
+    recorder.started(this.events.publish("Started"));
+  }
+
+  async #execute(work: PipelineWork, live: LiveParts): Promise<void> {
     try {
-      await begun;
+      await live.begun;
     } catch (error) {
-      this.#refuse(error);
-      return;
+      return this.#refuse(error);
     }
     if (this.#ended) return;
     try {
-      await execution.execute(work, this.#context(execution));
+      await live.execution.execute(work, this.#context(live));
       this.#end({ writesRow: true });
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  /** Ends a run that has not begun, unless it was abandoned. */
+  /** Ends a run that could not begin, unless it was abandoned. */
   #refuse(error: unknown): void {
     const live = this.#live;
     if (live === undefined) return;
     this.#ended = true;
     live.disarm?.();
-    this.broadcast.close();
+    this.events.close();
     const phase: RunPhase = { name: "Errored", message: errorMessage(error) };
     this.#live = undefined;
-    live.outcome.resolve({ runId: this.id, phase, durable: false });
-    this.#dependencies.onRefused(this as Run<unknown>);
+    live.outcome.resolve({ runId: this.runId, phase, durable: false });
+    this.#dependencies.onRefused(this);
+    live.onFinished?.();
   }
 
-  #context(execution: WorkExecution<P>): RunContext<P> {
+  #context({ execution, recorder, throttle }: LiveParts): RunContext {
     return {
-      runId: this.id,
+      runId: this.runId,
       signal: execution.signal,
       watcher: this.watcher,
-      publish: (payload) => this.#publish(payload),
-      setPayload: (key, value) => this.#setPayload(key, value),
+      publish: (payload) => {
+        if (this.#ended) return;
+        const json = recorder.serialize(payload);
+        if (throttle === undefined) this.#yield({ payload, json });
+        else throttle.push({ payload, json });
+      },
+      setPayload: (key, value) => this.setPayload(key, value),
     };
   }
 
-  #publish(payload: P): void {
-    if (this.#ended) return;
-    const { record, throttle } = this.#live!;
-    const json = record.serialize(payload);
-    if (throttle === undefined) this.#yield(payload, json);
-    else throttle.push({ payload, json });
-  }
-
-  #yield(payload: P, json: string | undefined): void {
-    const event = this.broadcast.publish({ kind: "Yield" }, payload);
-    this.#live!.record.append(event as RunEvent, json);
-  }
-
-  async #setPayload(key: string, value: unknown): Promise<void> {
-    checkPayloadKey(key);
-    const { maxPayloadBytes, repository, warn } = this.#dependencies;
-    const json = storableJson(
-      value,
-      "Cannot set payload: value",
-      maxPayloadBytes,
-    );
-    if (this.#ended) return;
-    try {
-      // Parsed again, so that the repository gets the value as it is now, and
-      // plain.
-      await repository.setPayloadField(this.id, key, JSON.parse(json));
-    } catch (cause) {
-      const message = `Payload field ${key} of run ${this.id} was not written`;
-      warn({ kind: "payload", runId: this.id, message, cause });
-    }
+  #yield({ payload, json }: Yield): void {
+    const event = this.events.publish("Yield", payload);
+    this.#live!.recorder.append(event, json);
   }
 
   #fail(error: unknown): void {
@@ -351,41 +345,36 @@ export class Run<P> implements HeldRun {
 
   async #conclude(
     { message, error, writesRow }: Ending,
-    { begun, record, outcome }: LiveParts<P>,
+    live: LiveParts,
   ): Promise<void> {
+    const { begun, recorder, outcome } = live;
     if (this.#phase === PENDING) {
       try {
         await begun;
       } catch {
-        return; // Who registered the run is told.
+        return; // The caller that registered the run gets the error.
       }
       if (this.#live === undefined) return; // It was abandoned.
     }
-    const last = this.broadcast.next(
-      message === undefined
-        ? { kind: "Completed" }
-        : { kind: "Errored", message },
-    );
-    const { durable, instead } = await record.ended(
-      error,
-      last as RunEvent,
-      writesRow,
-    );
-    const event = (instead ?? last) as RunEvent<P>;
+    const kind = message === undefined ? "Completed" : "Errored";
+    const last = this.events.next(kind, null, message);
+    const { durable, instead } = await recorder.ended(error, last, writesRow);
+    const event = instead ?? last;
     this.#phase = event.kind === "Errored"
       ? Object.freeze({ name: "Errored", message: event.message })
       : COMPLETED;
-    this.broadcast.enqueue(event);
-    this.broadcast.close();
-    outcome.resolve({ runId: this.id, phase: this.#phase, durable });
-    record.whenIdle(() => {
+    this.events.enqueue(event);
+    this.events.close();
+    outcome.resolve({ runId: this.runId, phase: this.#phase, durable });
+    recorder.whenIdle(() => {
       this.#live = undefined;
-      this.#dependencies.onFinished(this as Run<unknown>);
+      this.#dependencies.onFinished(this);
+      live.onFinished?.();
     });
   }
 
-  /** Ends the run on time-out and when the caller's signal fires. */
-  #arm(live: LiveParts<P>): void {
+  /** Ends the run on timeout and when the caller's signal fires. */
+  #arm(live: LiveParts): void {
     const { signal, timeout } = live.spec;
     if (signal === undefined && timeout === undefined) return;
     const timer = timeout && setTimeout(() => {
@@ -393,18 +382,19 @@ export class Run<P> implements HeldRun {
       const reason = new DOMException(`The run ${message}`, "TimeoutError");
       this.#end({ message, error: message, writesRow: true, reason });
     }, timeout);
-    const onAbort = () => this.abort(signal!.reason, linkedReason(signal!));
-    signal?.addEventListener("abort", onAbort);
+    live.disarm = () => clearTimeout(timer);
+    const stopListening = onAbort(signal, (reason) => {
+      this.abort(reason, abortText(reason));
+    });
     live.disarm = () => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      stopListening();
     };
-    if (signal?.aborted) onAbort();
   }
 }
 
-/** What a signal says of why it fired; `undefined` when it was given no reason. */
-function linkedReason({ reason }: AbortSignal): string | undefined {
+/** What the reason of a signal says; `undefined` for a signal aborted without one. */
+function abortText(reason: unknown): string | undefined {
   return reason instanceof DOMException && reason.name === "AbortError"
     ? undefined
     : errorMessage(reason);

@@ -1,35 +1,29 @@
 import { BroadcastController } from "../broadcast/broadcast_controller.ts";
-import { currentDate } from "../async/current_date.ts";
 import type { RunEvent } from "../model/event.ts";
 import type { SubscribeOptions } from "../repository/run_log.ts";
 
-/** What a run can say: the kinds of event that are not about a subscriber. */
-export type RunAnnouncement =
-  | { kind: "Started" | "Yield" | "AlreadyCompleted" | "Completed" }
-  | { kind: "Errored"; message: string };
+type RunEventKind = Exclude<RunEvent["kind"], "Lagged">;
 
 /**
- * The events of one attempt of a run, numbered and broadcast.
- *
- * It can exist before its run does, for subscribers who came first.
+ * The events of one attempt of a run, numbered and broadcast. They can be subscribed
+ * to before the run exists.
  */
-export class RunBroadcast<P> {
+export class RunEvents extends BroadcastController<RunEvent> {
   readonly #runId: string;
   #firstSeq: number;
-  readonly #broadcast: BroadcastController<RunEvent<P>>;
-  /** Told of each subscription that ends. */
+  /** Called when a subscription ends. */
   onUnsubscribe: (() => void) | undefined;
   #subscriptions = 0;
 
   /**
    * @param runId The run.
-   * @param capacity How many events are held.
-   * @param lastSeq The number of the last event of the run's former attempts.
+   * @param capacity How many events to hold.
+   * @param lastSeq The number of the last event of the former attempt.
    */
   constructor(runId: string, capacity: number, lastSeq: number = 0) {
+    super({ capacity });
     this.#runId = runId;
     this.#firstSeq = lastSeq + 1;
-    this.#broadcast = new BroadcastController({ capacity });
   }
 
   /** The number of the attempt's first event. */
@@ -39,7 +33,7 @@ export class RunBroadcast<P> {
 
   /** The number of the last event published. */
   get lastSeq(): number {
-    return this.#firstSeq + this.#broadcast.enqueued - 1;
+    return this.#firstSeq + this.enqueued - 1;
   }
 
   /** How many subscriptions have not ended. */
@@ -47,40 +41,26 @@ export class RunBroadcast<P> {
     return this.#subscriptions;
   }
 
-  /** Numbers the events from behind `lastSeq`; before the first one only. */
+  /** Numbers the events from `lastSeq + 1`. To be called before the first one. */
   continueAfter(lastSeq: number): void {
     this.#firstSeq = lastSeq + 1;
   }
 
-  /** Makes the event that would be next. */
-  next(announcement: RunAnnouncement, payload: P | null = null): RunEvent<P> {
-    return {
-      runId: this.#runId,
-      seq: this.lastSeq + 1,
-      at: currentDate(),
-      payload,
-      ...announcement,
-    };
-  }
-
-  /** Publishes an event. */
-  enqueue(event: RunEvent<P>): void {
-    this.#broadcast.enqueue(event);
+  /** Makes the next event without publishing it; `message` is that of `Errored`. */
+  next(kind: RunEventKind, payload: unknown, message?: string): RunEvent {
+    const { lastSeq } = this;
+    const runId = this.#runId;
+    const at = currentDate();
+    return message === undefined
+      ? { runId, seq: lastSeq + 1, at, payload, kind } as RunEvent
+      : { runId, seq: lastSeq + 1, at, payload, kind, message } as RunEvent;
   }
 
   /** Makes the next event and publishes it. */
-  publish(
-    announcement: RunAnnouncement,
-    payload: P | null = null,
-  ): RunEvent<P> {
-    const event = this.next(announcement, payload);
-    this.#broadcast.enqueue(event);
+  publish(kind: RunEventKind, payload: unknown = null): RunEvent {
+    const event = this.next(kind, payload);
+    this.enqueue(event);
     return event;
-  }
-
-  /** Closes every subscription behind the last event. */
-  close(): void {
-    this.#broadcast.close();
   }
 
   /**
@@ -89,13 +69,13 @@ export class RunBroadcast<P> {
    * @throws {RangeError} If `after` is not a non-negative integer.
    * @throws {TypeError} If `lag` is unknown.
    */
-  subscribe(options: SubscribeOptions): ReadableStream<RunEvent<P>> {
+  subscribe(options: SubscribeOptions): ReadableStream<RunEvent> {
     const { after, signal, lag = "close" } = options;
     const position = after === undefined
       ? undefined
       : after - this.#firstSeq + 1;
     this.#subscriptions++;
-    return this.#broadcast.tee({
+    return this.tee({
       position,
       signal,
       lag,
@@ -113,4 +93,16 @@ export class RunBroadcast<P> {
       },
     });
   }
+}
+
+let date = new Date(0);
+
+/**
+ * The time. Events of one millisecond share the object: a `Date` for each event
+ * takes 7 to 12 % of the throughput of short runs with the default options.
+ */
+function currentDate(): Date {
+  const now = Date.now();
+  if (now !== date.getTime()) date = new Date(now);
+  return date;
 }

@@ -1,4 +1,4 @@
-import { type AuditTrail, RunTrail } from "../repository/audit_trail.ts";
+import type { Deadlines } from "../async/deadlines.ts";
 import { LeaseLostError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
 import type { PipelineRunStatus, PipelineRunTransition } from "../model/row.ts";
@@ -8,94 +8,99 @@ import {
   runInfoForInitiated,
   runInfoForRunning,
 } from "../model/run_info.ts";
-import type { LogStep, RunLease } from "../repository/run_log.ts";
+import type { RegistryWarning } from "../model/warning.ts";
+import type { RunLease, RunStep } from "../repository/run_log.ts";
 import type { CheckedRunSpec } from "./run_spec.ts";
 
 /** How the ending of a run was recorded. */
 export interface RecordedEnding {
   /** Whether its row was written in time. */
   readonly durable: boolean;
-  /** The last event as it is recorded, where another instance ended the run. */
+  /** The last event as another instance logged it, if that instance ended the run. */
   readonly instead: RunEvent | undefined;
 }
 
+/** What a {@linkcode RunRecorder} needs of the registry. */
+export interface RunRecorderDependencies {
+  /** Bounds the wait for an ending. */
+  readonly endings: Deadlines;
+  readonly warn: (warning: RegistryWarning) => void;
+}
+
 /**
- * Records one attempt of a run: its rows and, where the run is shared with other
- * instances, its events, in steps that are written in order.
+ * Records one attempt of a run: makes its rows and writes them with its events, in
+ * steps that the run's lease keeps in order.
  */
-export class RunRecord {
+export class RunRecorder {
   /** The UUID of the STARTED row. */
   readonly startedRowId: string = crypto.randomUUID();
   /** The UUID of the pipeline; set before the first row. */
   pipelineId: string = "";
   readonly #spec: CheckedRunSpec;
-  readonly #auditTrail: AuditTrail;
-  readonly #lease: RunLease | undefined;
-  readonly #trail: RunTrail = new RunTrail();
+  readonly #lease: RunLease;
+  readonly #endings: Deadlines;
+  readonly #warn: (warning: RegistryWarning) => void;
+  /** How many steps are being written. */
+  #writing = 0;
+  #onIdle: (() => void) | undefined;
   #lost = false;
+  #abandoned = false;
 
   constructor(
     spec: CheckedRunSpec,
-    auditTrail: AuditTrail,
-    lease: RunLease | undefined,
+    lease: RunLease,
+    { endings, warn }: RunRecorderDependencies,
   ) {
     this.#spec = spec;
-    this.#auditTrail = auditTrail;
     this.#lease = lease;
+    this.#endings = endings;
+    this.#warn = warn;
+  }
+
+  /** Claims the run; see {@linkcode RunLease.claim}. */
+  claim(): Promise<number | undefined> {
+    return this.#lease.claim();
   }
 
   /** Records that the run is about to begin. */
   initiated(): void {
-    const row = this.#row(
-      "DATASET_PROCESSING_INITIATED",
-      runInfoForInitiated(),
-    );
-    const write = this.#writer({ transition: row });
-    this.#auditTrail.send(this.#trail, row, write);
+    const runInfo = runInfoForInitiated();
+    const transition = this.#row("DATASET_PROCESSING_INITIATED", runInfo);
+    this.#write({ transition });
   }
 
   /** Records that the run has begun. */
   started(event: RunEvent): void {
-    const runInfo = runInfoForRunning(this.#spec.dataIds);
-    const row = this.#row(
+    const transition = this.#row(
       "DATASET_PROCESSING_STARTED",
-      runInfo,
+      runInfoForRunning(this.#spec.dataIds),
       this.startedRowId,
     );
-    const write = this.#writer({ transition: row, event });
-    this.#auditTrail.send(this.#trail, row, write);
+    this.#write({ transition, event });
   }
 
-  /**
-   * A payload as it will be recorded; `undefined` where events are not.
-   *
-   * @throws {TypeError} If it is not JSON.
-   * @throws {RangeError} If it is too large.
-   */
+  /** A payload as it is recorded; see {@linkcode RunLease.serialize}. */
   serialize(payload: unknown): string | undefined {
-    return this.#lease?.serialize(payload);
+    return this.#lease.serialize(payload);
   }
 
-  /** Records an event that nobody waits for. */
+  /** Records an event without waiting. */
   append(event: RunEvent, json: string | undefined): void {
-    this.#lease?.append(event, json);
+    this.#lease.append(event, json);
   }
 
   /**
-   * Records the ending.
+   * Records the ending, and waits for that until the deadline.
    *
-   * @param error What went wrong; `undefined` is nothing.
+   * @param error What went wrong, if anything.
    * @param event The last event.
-   * @param writesRow Whether there is a row of it.
+   * @param writesRow Whether the ending has a row.
    */
   async ended(
     error: string | undefined,
     event: RunEvent,
     writesRow: boolean,
   ): Promise<RecordedEnding> {
-    if (!writesRow && this.#lease === undefined) {
-      return { durable: false, instead: undefined };
-    }
     const { dataIds } = this.#spec;
     const row = error === undefined
       ? this.#row("DATASET_PROCESSING_COMPLETED", runInfoForRunning(dataIds))
@@ -103,41 +108,71 @@ export class RunRecord {
         "DATASET_PROCESSING_ERRORED",
         runInfoForErrored(dataIds, error),
       );
-    const write = this.#writer({
-      transition: writesRow ? row : undefined,
-      event,
-      ends: true,
+    const transition = writesRow ? row : undefined;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const cancel = this.#endings.add(() => {
+      const { runId } = this.#spec;
+      const message = `Run ${runId} ended before its ending was durable`;
+      this.#warn({ kind: "ending", runId, message });
+      resolve(false);
     });
-    const written = await this.#auditTrail.sendEnding(this.#trail, row, write);
+    this.#write({ transition, event, ends: true }, (isWritten) => {
+      cancel();
+      resolve(isWritten);
+    });
+    const written = await promise;
     if (!this.#lost) {
       return { durable: written && writesRow, instead: undefined };
     }
-    const instead = await this.#lease!.recordedEnding();
+    const instead = await this.#lease.recordedEnding();
     return { durable: instead !== undefined, instead };
   }
 
-  /** Whether no row is on its way. */
+  /** Whether everything is written or given up. */
   get idle(): boolean {
-    return this.#trail.idle;
+    return this.#writing === 0;
   }
 
-  /** Calls back as soon as no row is on its way. */
+  /** Calls back once everything is written or given up. */
   whenIdle(callback: () => void): void {
-    if (this.#trail.idle) callback();
-    else this.#trail.onIdle = callback;
+    if (this.idle) callback();
+    else this.#onIdle = callback;
   }
 
-  /** Writes a step, where the run is shared. */
-  #writer(step: LogStep): (() => Promise<void>) | undefined {
-    const lease = this.#lease;
-    return lease && (async () => {
-      try {
-        await lease.write(step);
-      } catch (error) {
-        if (error instanceof LeaseLostError) this.#lost = true;
-        throw error;
-      }
-    });
+  /** Gives up what is not written yet: a shutdown waits no longer. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#lease.abandon();
+    if (this.idle) return;
+    const { runId } = this.#spec;
+    const message = `Run ${runId} has rows that were not written at shutdown`;
+    this.#warn({ kind: "row", runId, message });
+  }
+
+  #write(step: RunStep, onSettled?: (isWritten: boolean) => void): void {
+    this.#writing++;
+    this.#lease.write(step).then(
+      () => this.#settle(true, onSettled),
+      (cause) => {
+        this.#onFailure(step, cause);
+        this.#settle(false, onSettled);
+      },
+    );
+  }
+
+  #settle(isWritten: boolean, onSettled?: (isWritten: boolean) => void): void {
+    this.#writing--;
+    onSettled?.(isWritten);
+    if (this.idle) this.#onIdle?.();
+  }
+
+  #onFailure({ transition }: RunStep, cause: unknown): void {
+    if (cause instanceof LeaseLostError) this.#lost = true;
+    if (this.#abandoned) return;
+    const { runId } = this.#spec;
+    const what = transition ? `Row ${transition.status}` : "The ending";
+    const message = `${what} of run ${runId} was not written`;
+    this.#warn({ kind: "row", runId, message, cause });
   }
 
   #row(

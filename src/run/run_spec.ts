@@ -7,12 +7,12 @@ export interface RunSpec {
   /** The pipeline's name: 1 to 512 characters. */
   pipelineName: string;
   /**
-   * The run's UUID. A deterministic one can be used again once its run ended.
+   * The run's UUID. It can be used again after its run has ended.
    *
    * @default {a random UUID}
    */
   runId?: string;
-  /** Who the run is for. */
+  /** The user whom the run is for. */
   userId?: string;
   /** The tenant the run is for. */
   tenantId?: string;
@@ -23,8 +23,8 @@ export interface RunSpec {
   /** Aborts the run when it fires. */
   signal?: AbortSignal;
   /**
-   * For how long the run may take, in milliseconds: from 1 to 2^31 - 1.
-   * When it is over the run errs.
+   * How long the run may take, in milliseconds: from 1 to 2^31 - 1. Then it ends as
+   * `Errored`.
    */
   timeout?: number;
 }
@@ -37,7 +37,7 @@ export interface CheckedRunSpec extends RunSpec {
   dataIds: readonly string[];
 }
 
-/** An index entry of Postgres takes 2,704 bytes; a character takes up to 4. */
+/** An index entry of Postgres has at most 2,704 bytes, a character at most 4. */
 const MAX_NAME_LENGTH = 512;
 
 const NONE: readonly string[] = Object.freeze([]);

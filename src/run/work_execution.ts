@@ -3,10 +3,10 @@ import type { PipelineWork, RunContext } from "./run_context.ts";
 /**
  * The work of one run while it executes, and the signal that asks it to stop.
  */
-export class WorkExecution<P> {
+export class WorkExecution {
   readonly #controller = new AbortController();
   #settled = false;
-  #iterator: AsyncIterator<P> | undefined;
+  #iterator: AsyncIterator<unknown> | undefined;
 
   /** Asks the work to stop. */
   get signal(): AbortSignal {
@@ -17,10 +17,10 @@ export class WorkExecution<P> {
    * Executes the work and settles as it does. Of an async iterable every value
    * is published, until the work is stopped.
    */
-  async execute(work: PipelineWork<P>, context: RunContext<P>): Promise<void> {
+  async execute(work: PipelineWork, context: RunContext): Promise<void> {
     try {
       const result = await work(context);
-      if (isAsyncIterable<P>(result)) await this.#publishAll(result, context);
+      if (isAsyncIterable(result)) await this.#publishAll(result, context);
     } finally {
       this.#settled = true;
       this.#iterator = undefined;
@@ -48,8 +48,8 @@ export class WorkExecution<P> {
   }
 
   async #publishAll(
-    iterable: AsyncIterable<P>,
-    context: RunContext<P>,
+    iterable: AsyncIterable<unknown>,
+    context: RunContext,
   ): Promise<void> {
     const iterator = iterate(iterable);
     this.#iterator = iterator;
@@ -63,13 +63,13 @@ export class WorkExecution<P> {
 }
 
 /** The iterator of a stream that waits cannot be ended; its reader can. */
-function iterate<P>(iterable: AsyncIterable<P>): AsyncIterator<P> {
+function iterate(iterable: AsyncIterable<unknown>): AsyncIterator<unknown> {
   if (!(iterable instanceof ReadableStream)) {
     return iterable[Symbol.asyncIterator]();
   }
-  const reader: ReadableStreamDefaultReader<P> = iterable.getReader();
+  const reader: ReadableStreamDefaultReader = iterable.getReader();
   return {
-    next: () => reader.read() as Promise<IteratorResult<P>>,
+    next: () => reader.read() as Promise<IteratorResult<unknown>>,
     return: async () => {
       await reader.cancel();
       return { done: true, value: undefined };
@@ -77,7 +77,9 @@ function iterate<P>(iterable: AsyncIterable<P>): AsyncIterator<P> {
   };
 }
 
-function isAsyncIterable<P>(value: unknown): value is AsyncIterable<P> {
+function isAsyncIterable(
+  value: unknown,
+): value is AsyncIterable<unknown> {
   return typeof value === "object" && value !== null &&
     Symbol.asyncIterator in value;
 }

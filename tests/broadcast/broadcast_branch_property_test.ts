@@ -53,13 +53,13 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 2, arbitrary: ending },
 );
 
-/** A stream under operations, with all that comes of them. */
+/** Runs operations on a stream and records their results. */
 class Trial {
-  /** What came of each operation, in the order in which it came. */
+  /** The results of the operations, in the order they arrived. */
   readonly log: string[] = [];
-  /** The chunks that came to whoever asked. */
+  /** The chunks received by any reader. */
   readonly received: number[] = [];
-  /** How many chunks were enqueued. */
+  /** The number of chunks enqueued. */
   enqueued = 0;
   readonly #feed: Feed;
   #closed = false;
@@ -77,7 +77,7 @@ class Trial {
     return this.#feed.stream.locked;
   }
 
-  /** How many calls of `next()` wait. */
+  /** The number of pending calls of `next()`. */
   get nexts(): number {
     return this.#nexts;
   }
@@ -138,7 +138,7 @@ class Trial {
     }
   }
 
-  /** Takes the stream from whoever reads it and reads it to the end. */
+  /** Takes the stream from its reader and reads it to the end. */
   async finish(): Promise<void> {
     this.#piping?.abort(new EvalError("stopped"));
     await runMicrotasks();
@@ -168,7 +168,7 @@ class Trial {
     try {
       this.#feed.enqueue(this.enqueued++);
     } catch {
-      // A broadcast goes on without its branch, a plain stream cannot.
+      // A broadcast outlives its branch; a plain stream throws.
     }
   }
 
@@ -240,7 +240,7 @@ function isChunk(result: unknown): result is IteratorYieldResult<number> {
     "done" in result && !result.done;
 }
 
-/** Errors by their class, since the messages of the platform are its own. */
+/** Errors by their class, since messages differ from the platform's. */
 function describe(result: unknown): string {
   if (result instanceof Error) return result.name;
   if (typeof result !== "object" || result === null) return String(result);
@@ -257,9 +257,9 @@ Deno.test("BroadcastBranch does what a plain stream of the same chunks does", as
         const branch = new Trial(feedBranch());
         for (const operation of operations) {
           if (plain.nexts > 0) {
-            // Here the branch differs on purpose: it does not wait.
+            // The branch differs on purpose: its return() does not wait.
             if (operation.name === "return") continue;
-            // Here the platform may hang: it forgets its queue of calls.
+            // The platform may hang: it forgets its queue of calls.
             if (operation.name === "next") continue;
           }
           plain.run(operation);
@@ -277,7 +277,7 @@ Deno.test("BroadcastBranch does what a plain stream of the same chunks does", as
   );
 });
 
-Deno.test("BroadcastBranch gives each chunk once, in order, whoever reads and leaves when", async () => {
+Deno.test("BroadcastBranch delivers each chunk once, in order, however readers come and go", async () => {
   const step = fc.record({
     operation: fc.oneof(
       { weight: 1, arbitrary: enqueue },
@@ -293,7 +293,7 @@ Deno.test("BroadcastBranch gives each chunk once, in order, whoever reads and le
         for (const { operation, microtasks } of steps) {
           branch.run(operation);
           for (let i = 0; i < microtasks; i++) await undefined;
-          // A pipe of the platform drops what comes while it stops.
+          // A pipe of the platform drops chunks that arrive while it stops.
           if (operation.name === "stop piping") await runMicrotasks();
         }
         await branch.finish();

@@ -13,7 +13,7 @@ import { rest, take, testEachWay, WAYS_TO_READ } from "./ways_to_read.ts";
 const ended = { done: true, value: undefined } as const;
 const chunk = (value: number) => ({ done: false, value }) as const;
 
-/** A branch with its broadcast and the count of its releases. */
+/** A branch with its broadcast and the number of its releases. */
 function teeCounted(capacity = 16) {
   const broadcast = new BroadcastController<number>({ capacity });
   const counted = { broadcast, releases: 0 };
@@ -21,7 +21,7 @@ function teeCounted(capacity = 16) {
   return Object.assign(counted, { branch });
 }
 
-/** The outcomes of promises that must all have settled. */
+/** The outcomes of promises, all of which must be settled. */
 async function outcomes(promises: Promise<unknown>[]): Promise<unknown[]> {
   return (await Promise.allSettled(promises)).map((outcome) =>
     outcome.status === "fulfilled" ? outcome.value : outcome.reason.name
@@ -377,7 +377,7 @@ for (const first of WAYS_TO_READ) {
     for (const chunk of [1, 2, 3]) broadcast.enqueue(chunk);
     broadcast.close();
     const chunks = await Array.fromAsync(branch);
-    // The platform's reader leaves a pull behind, which took the chunk in time.
+    // The platform's reader leaves a pull behind, which takes the chunk in time.
     assertEquals(
       chunks,
       first.name === "pipeTo()" ? [0, "1 missed", 2, 3] : ["2 missed", 2, 3],
@@ -1025,7 +1025,7 @@ Deno.test("BroadcastBranch takes nothing from the branches beside it", async () 
   }
 });
 
-Deno.test("BroadcastBranch closes with its last chunk, so that a late abort is none", async () => {
+Deno.test("BroadcastBranch closes with its last chunk, so that a late abort has no effect", async () => {
   const controller = new AbortController();
   const broadcast = new BroadcastController<string>({ capacity: 4 });
   const branch = broadcast.tee({ signal: controller.signal });

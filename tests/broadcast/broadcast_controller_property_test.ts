@@ -4,7 +4,7 @@ import { BroadcastController } from "../../src/broadcast/broadcast_controller.ts
 import { runMicrotasks } from "../assert_pending.ts";
 import { type Reading, WAYS_TO_READ } from "./ways_to_read.ts";
 
-/** What a branch says in place of the chunks it missed. */
+/** The chunk that reports a lag. */
 interface Missed {
   missed: number;
   position: number;
@@ -13,7 +13,7 @@ interface Missed {
 type Outcome = PromiseSettledResult<IteratorResult<number | Missed>>;
 
 interface Following {
-  /** Where to begin, counted from the next chunk; the oldest held if missing. */
+  /** The position to begin at, counted from the next chunk; by default the oldest held. */
   offset: number | undefined;
   lag: "close" | "skip" | "error";
   way: number;
@@ -94,10 +94,10 @@ class Follower {
   readonly #following: Following;
   readonly #branch: ReadableStream<number | Missed>;
   #reading: Reading<number | Missed>;
-  /** The position behind all that was received and reported missed. */
+  /** The position after all chunks received or reported missed. */
   #position: number;
   #lagged = false;
-  /** Whether the stream may hold what a former reader waited for. */
+  /** Whether the stream may hold a chunk for a previous reader. */
   #handedOver = false;
   #waiting = false;
   #outcome: Outcome | undefined;
@@ -140,7 +140,7 @@ class Follower {
     );
   }
 
-  /** Goes on with another reader, although the present one may wait. */
+  /** Continues with another reader, even if the current one has a pending read. */
   async handOver(way: number): Promise<void> {
     if (this.over || !this.#following.preventCancel) return;
     await this.#reading.stop();
@@ -158,13 +158,13 @@ class Follower {
       await this.#reading.stop();
       if (this.#following.preventCancel) await this.#branch.cancel();
     } catch (error) {
-      // A lag that nobody has read yet.
+      // The lag had not been read yet.
       assertEquals(this.#following.lag, "error");
       assertInstanceOf(error, RangeError);
     }
   }
 
-  /** Holds what came of the read against what was broadcast. */
+  /** Compares the result of the read with the broadcast. */
   check(): void {
     if (this.over || !this.#waiting) return;
     const outcome = this.#outcome;
@@ -219,7 +219,7 @@ class Follower {
   }
 }
 
-Deno.test("BroadcastController.tee() accounts for every chunk, whatever happens in what order", async () => {
+Deno.test("BroadcastController.tee() accounts for every chunk in any order of operations", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 5 }),

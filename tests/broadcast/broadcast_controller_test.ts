@@ -7,7 +7,7 @@ import { assertPending, runMicrotasks } from "../assert_pending.ts";
 import { WatchedSignal } from "../watched_signal.ts";
 import { type Reading, rest, take, testEachWay } from "./ways_to_read.ts";
 
-/** What a branch says in place of the chunks it missed. */
+/** The chunk that reports a lag. */
 interface Missed {
   missed: number;
   position: number;
@@ -98,7 +98,7 @@ Deno.test("BroadcastController.tee() refuses a position that is not an integer",
   }
 });
 
-Deno.test("BroadcastController.tee() refuses to skip without telling of it", () => {
+Deno.test("BroadcastController.tee() refuses to skip without reporting it", () => {
   const broadcast = new Count({ capacity: 2 });
   assertThrows(
     () => broadcast.tee({ lag: "skip" }),
@@ -453,7 +453,7 @@ testEachWay(
 );
 
 testEachWay(
-  "BroadcastController.tee() errors with how many were missed when nothing tells of it",
+  "BroadcastController.tee() errors with the number missed when nothing reports it",
   async (open) => {
     const broadcast = new Count({ capacity: 2 });
     const reading = open(broadcast.tee());
@@ -467,7 +467,7 @@ testEachWay(
 );
 
 testEachWay(
-  "BroadcastController.tee() errors a read that waited through a lag when nothing tells of it",
+  "BroadcastController.tee() errors a read that waited through a lag when nothing reports it",
   async (open) => {
     const broadcast = new Count({ capacity: 2 });
     const reading = open(broadcast.tee());
@@ -748,7 +748,7 @@ testEachWay(
   },
 );
 
-/** One way for a branch to end, told of what leads to it. */
+/** A way for a branch to end. */
 interface Ending {
   name: string;
   options?: BroadcastTeeOptions<Chunk>;

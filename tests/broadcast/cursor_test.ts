@@ -17,7 +17,7 @@ function open() {
   return { ring, cursor, owner };
 }
 
-Deno.test("Cursor.take() says whether to wait or all is over", () => {
+Deno.test("Cursor.take() returns WAIT or OVER without a chunk", () => {
   const { ring, cursor } = open();
   assertStrictEquals(cursor.take(), WAIT);
   ring.push(0);
@@ -45,7 +45,7 @@ Deno.test("Cursor.wait() parks once for several calls", async () => {
   assertEquals(owner.woken, 1);
 });
 
-Deno.test("Cursor.wait() wakes the owner who waits last", async () => {
+Deno.test("Cursor.wait() wakes the last owner to wait", async () => {
   const { ring, cursor, owner } = open();
   const former = {
     wake: () => {

@@ -1,6 +1,6 @@
 import { BroadcastController } from "../../src/broadcast/broadcast_controller.ts";
 
-/** A stream of numbers together with what feeds it. */
+/** A stream of numbers and the functions that feed it. */
 export interface Feed {
   readonly stream: ReadableStream<number>;
   enqueue(chunk: number): void;
@@ -8,7 +8,7 @@ export interface Feed {
   error(reason: unknown): void;
 }
 
-/** Feeds a stream of the platform, the oracle of what any stream does. */
+/** Feeds a stream of the platform, the reference for every stream. */
 export function feedStream(): Feed {
   let controller!: ReadableStreamDefaultController<number>;
   const stream = new ReadableStream<number>({
@@ -24,7 +24,7 @@ export function feedStream(): Feed {
   };
 }
 
-/** Feeds a branch so roomy that it never lags. */
+/** Feeds a branch whose capacity is too large for a lag. */
 export function feedBranch(): Feed {
   const broadcast = new BroadcastController<number>({ capacity: 10_000 });
   const aborting = new AbortController();
@@ -37,8 +37,8 @@ export function feedBranch(): Feed {
 }
 
 /**
- * Registers a test of what the Streams Standard says, which a stream of the
- * platform must pass as well as a branch.
+ * Registers a test of the Streams Standard that a stream of the platform and a
+ * branch must both pass.
  */
 export function testAnyStream(
   name: string,

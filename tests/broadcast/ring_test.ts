@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Ring, type Waiter } from "../../src/broadcast/ring.ts";
 import { runMicrotasks } from "../assert_pending.ts";
 
-/** Counts how often it is woken, and may do more then. */
+/** Counts how often it is woken, and may run a callback. */
 class Sleeper implements Waiter {
   parkedAt = -1;
   woken = 0;
@@ -18,7 +18,7 @@ class Sleeper implements Waiter {
   }
 }
 
-/** So many parked waiters. */
+/** Parks this many waiters. */
 function parkIn(ring: Ring<number>, count: number): Sleeper[] {
   return Array.from({ length: count }, () => {
     const sleeper = new Sleeper();
@@ -29,7 +29,7 @@ function parkIn(ring: Ring<number>, count: number): Sleeper[] {
 
 const timesWoken = (sleepers: Sleeper[]) => sleepers.map(({ woken }) => woken);
 
-Deno.test("Ring.push() wakes who is parked, one microtask later", async () => {
+Deno.test("Ring.push() wakes parked waiters one microtask later", async () => {
   const ring = new Ring<number>(4);
   const sleepers = parkIn(ring, 3);
   ring.push(0);
@@ -47,7 +47,7 @@ Deno.test("Ring.push() wakes once for several chunks", async () => {
   assertEquals(timesWoken(sleepers), [1]);
 });
 
-Deno.test("Ring.push() wakes nobody who was woken and did not park again", async () => {
+Deno.test("Ring.push() wakes a waiter again only if it has parked again", async () => {
   const ring = new Ring<number>(4);
   const sleepers = parkIn(ring, 2);
   ring.push(0);
@@ -58,7 +58,7 @@ Deno.test("Ring.push() wakes nobody who was woken and did not park again", async
   assertEquals(timesWoken(sleepers), [1, 2]);
 });
 
-Deno.test("Ring.push() does not wake again who parks while it wakes", async () => {
+Deno.test("Ring.push() does not wake a waiter that parks while it wakes", async () => {
   const ring = new Ring<number>(4);
   const sleeper: Sleeper = new Sleeper(() => ring.park(sleeper));
   ring.park(sleeper);
@@ -70,7 +70,7 @@ Deno.test("Ring.push() does not wake again who parks while it wakes", async () =
   assertEquals(sleeper.woken, 2);
 });
 
-Deno.test("Ring.close() wakes who is parked", async () => {
+Deno.test("Ring.close() wakes parked waiters", async () => {
   const ring = new Ring<number>(4);
   const sleepers = parkIn(ring, 2);
   ring.close();
@@ -78,7 +78,7 @@ Deno.test("Ring.close() wakes who is parked", async () => {
   assertEquals(timesWoken(sleepers), [1, 1]);
 });
 
-Deno.test("Ring.unpark() takes back waiters in any order", async () => {
+Deno.test("Ring.unpark() removes waiters in any order", async () => {
   const orders = [[0, 1], [1, 0], [0, 2], [2, 0], [1, 2], [2, 1], [0, 0]];
   for (const [first, second] of orders) {
     const ring = new Ring<number>(4);
@@ -94,7 +94,7 @@ Deno.test("Ring.unpark() takes back waiters in any order", async () => {
   }
 });
 
-Deno.test("Ring.unpark() between a chunk and the waking takes a waiter back", async () => {
+Deno.test("Ring.unpark() removes a waiter between a chunk and the waking", async () => {
   const ring = new Ring<number>(4);
   const sleepers = parkIn(ring, 3);
   ring.push(0);

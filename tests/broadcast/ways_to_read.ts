@@ -1,8 +1,8 @@
-/** A stream being read chunk by chunk, each when it is asked for. */
+/** Reads a stream one chunk at a time. */
 export interface Reading<T> {
-  /** The next chunk; asked for again only after the one before came. */
+  /** The next chunk; call it again only after the previous one arrived. */
   next(): Promise<IteratorResult<T, undefined>>;
-  /** Stops reading, also while `next()` waits, and cancels the stream. */
+  /** Stops reading, even while `next()` is pending, and cancels the stream. */
   stop(reason?: unknown): Promise<void>;
 }
 
@@ -16,7 +16,7 @@ export interface WayToRead {
   ): Reading<T>;
 }
 
-/** By the stream's own iterator, by its own reader, and by the platform's. */
+/** The stream's own iterator, its own reader, and the platform's. */
 export const WAYS_TO_READ: readonly WayToRead[] = [
   { name: "values()", open: iterate },
   { name: "getReader()", open: read },
@@ -33,7 +33,7 @@ export function testEachWay(
   }
 }
 
-/** Reads up to the end; an error rejects. */
+/** Reads to the end; rejects if the stream errors. */
 export async function rest<T>(reading: Reading<T>): Promise<T[]> {
   const chunks: T[] = [];
   for (;;) {
@@ -43,7 +43,7 @@ export async function rest<T>(reading: Reading<T>): Promise<T[]> {
   }
 }
 
-/** Reads so many chunks, each of which must come. */
+/** Reads this many chunks; rejects if the stream ends first. */
 export async function take<T>(
   reading: Reading<T>,
   count: number,
@@ -85,7 +85,7 @@ function read<T>(
   };
 }
 
-/** Each write waits until the next chunk is asked for, so none is read ahead. */
+/** Each write waits until the next chunk is requested, so none is read ahead. */
 function pipe<T>(
   stream: ReadableStream<T>,
   { preventCancel } = { preventCancel: false },

@@ -12,7 +12,7 @@ const USER = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
 const DATASET = "0f14d0ab-9605-4a62-a9e4-5ed26688389b";
 const OTHER_DATASET = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
 const NAME = "cognify_pipeline";
-/** What Python's uuid.uuid5(uuid.NAMESPACE_OID, …) gives for these. */
+/** The results of Python's uuid.uuid5(uuid.NAMESPACE_OID, …) for these. */
 const PIPELINE_ID = "3f4c2d15-6185-5430-ba6f-d76b4d1477f6";
 const RUN_ID = "14818e76-a756-5be2-a535-a40479dcbd43";
 
@@ -79,7 +79,7 @@ Deno.test("checkPipelineRunQualification() goes by the newest row", async () => 
   );
 });
 
-Deno.test("checkPipelineRunQualification() gives the row that stands in the way", async () => {
+Deno.test("checkPipelineRunQualification() returns the row that prevents a run", async () => {
   const repository = new MemoryPipelineRunRepository();
   await log(repository, NAME, "DATASET_PROCESSING_STARTED");
   const id = await log(repository, NAME, "DATASET_PROCESSING_STARTED");

@@ -40,7 +40,7 @@ async function watchRun(watcher: PipelineWatcher): Promise<void> {
   await watcher.onPipelineRunCompleted(RUN, 1);
 }
 
-/** What can be known of a row beforehand. */
+/** The fields of a row that are known in advance. */
 function known(row: PipelineRunRow) {
   const { pipelineRunId, pipelineId, pipelineName, datasetId } = row;
   return {
@@ -53,7 +53,7 @@ function known(row: PipelineRunRow) {
   };
 }
 
-Deno.test("PipelineWatcher asks for two hooks and lets the others do nothing", async () => {
+Deno.test("PipelineWatcher requires two hooks; the others do nothing", async () => {
   class Quiet extends PipelineWatcher {
     async onPipeline(): Promise<void> {}
     async onTask(): Promise<void> {}
@@ -121,7 +121,7 @@ Deno.test("DbPipelineWatcher.onPayloadField() keeps the field, the last write wi
   });
 });
 
-Deno.test("DbPipelineWatcher tells of a row that was not written and goes on", async () => {
+Deno.test("DbPipelineWatcher warns of a row that was not written and goes on", async () => {
   const repository = new ControlledRepository();
   const refusal = new RepositoryError("down");
   repository.beforeRow = ({ status }) => {
@@ -142,7 +142,7 @@ Deno.test("DbPipelineWatcher tells of a row that was not written and goes on", a
   ]);
 });
 
-Deno.test("DbPipelineWatcher tells of a repository that throws instead of rejecting", async () => {
+Deno.test("DbPipelineWatcher warns of a repository that throws instead of rejecting", async () => {
   const repository = new ControlledRepository();
   const thrown = new Error("thrown");
   repository.logPipelineRun = () => {
@@ -156,7 +156,7 @@ Deno.test("DbPipelineWatcher tells of a repository that throws instead of reject
   assertEquals(warnings.map(({ cause }) => cause), [thrown]);
 });
 
-Deno.test("DbPipelineWatcher.onPayloadField() tells of a field that was not written", async () => {
+Deno.test("DbPipelineWatcher.onPayloadField() warns of a field that was not written", async () => {
   const repository = new ControlledRepository();
   const warnings: RegistryWarning[] = [];
   const watcher = new DbPipelineWatcher(repository, {
@@ -167,7 +167,7 @@ Deno.test("DbPipelineWatcher.onPayloadField() tells of a field that was not writ
   assertEquals(warnings[0].cause instanceof TypeError, true);
 });
 
-Deno.test("DbPipelineWatcher ignores what onWarning throws", async () => {
+Deno.test("DbPipelineWatcher ignores errors that onWarning throws", async () => {
   const repository = new ControlledRepository();
   repository.beforeRow = () => Promise.reject(new RepositoryError("down"));
   const watcher = new DbPipelineWatcher(repository, {
@@ -217,7 +217,7 @@ Deno.test("ScopedRunWatcher leaves rows and events of a whole run to the registr
   assertEquals(await statuses(repository, runId), ["STARTED", "COMPLETED"]);
 });
 
-Deno.test("ScopedRunWatcher writes nothing under the run id that it is told", async () => {
+Deno.test("ScopedRunWatcher writes nothing under the run ids passed to it", async () => {
   await withWatcher(async (watcher, registry, repository) => {
     await watchRun(watcher);
     await watcher.onPayloadField(RUN.runId, "key", 1);
@@ -309,7 +309,7 @@ Deno.test("ScopedRunWatcher.onPayloadField() sets a field of its run", async () 
   });
 });
 
-Deno.test("ScopedRunWatcher.onPayloadField() refuses what is not JSON", async () => {
+Deno.test("ScopedRunWatcher.onPayloadField() refuses values that are not JSON", async () => {
   await withWatcher(async (watcher, registry) => {
     await assertRejects(
       () => watcher.onPayloadField(watcher.runId, "key", 1n),

@@ -6,7 +6,7 @@ const PATHS = [
   "/usr/bin/google-chrome",
 ];
 
-/** Where a Chromium is installed: where `CHROMIUM` says, or where systems put it. */
+/** The path of Chromium: `CHROMIUM`, or where systems install it. */
 export const chromiumPath: string | undefined = [
   Deno.env.get("CHROMIUM"),
   ...PATHS,
@@ -19,7 +19,7 @@ if (chromiumPath === undefined) {
   );
 }
 
-/** Starts a browser that talks to nobody but this machine. */
+/** Starts a browser that makes no requests of its own. */
 export async function startBrowser(): Promise<Browser & AsyncDisposable> {
   return await chromium.launch({
     executablePath: chromiumPath,

@@ -3,16 +3,14 @@ import type { Browser, Page } from "playwright-core";
 import { chromiumPath, startBrowser } from "./browser.ts";
 import { Demo } from "./demo_process.ts";
 import { InstanceProcess } from "../postgres/instance_process.ts";
-import {
-  openDatabase,
-  startPostgresServer,
-} from "../postgres/postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { openDatabase } from "../postgres/open_database.ts";
 
-/** A text whose indexing takes some seconds when it is asked to be slow. */
+/** A text whose indexing takes some seconds in slow mode. */
 const TEXT = Array.from({ length: 60 }, (_, i) => `line number ${i}`)
   .join("\n");
 
-/** Tests something in a browser, where there is one. */
+/** Adds a test in a browser; it is ignored if none is installed. */
 function testInBrowser(
   name: string,
   test: (browser: Browser) => Promise<void>,
@@ -20,7 +18,7 @@ function testInBrowser(
   Deno.test({
     name,
     ignore: chromiumPath === undefined,
-    // The driver's process and its pipes are not of this test alone.
+    // The driver's process and its pipes outlive the test.
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
@@ -34,7 +32,7 @@ function testInBrowser(
   });
 }
 
-/** The demo with its page. */
+/** A demo that serves its page. */
 class ServedDemo implements AsyncDisposable {
   readonly #demo: Demo;
   readonly #folder = Deno.makeTempDirSync({ prefix: "demo_page_" });
@@ -53,7 +51,7 @@ class ServedDemo implements AsyncDisposable {
     this.url = this.#demo.printed(/Open (http:\S+)/).then(([, url]) => url);
   }
 
-  /** Opens the page; what goes wrong on it fails the test. */
+  /** Opens the page; an error on it fails the test. */
   async open(browser: Browser): Promise<Page> {
     const page = await browser.newPage();
     page.on("pageerror", (error) => {
@@ -71,7 +69,7 @@ class ServedDemo implements AsyncDisposable {
   }
 }
 
-/** The numbers and kinds of the events that a run shows. */
+/** Reads the numbers and kinds of the events that the page shows. */
 async function shownEvents(
   page: Page,
 ): Promise<{ seqs: number[]; kinds: string[] }> {
@@ -221,7 +219,7 @@ testInBrowser(
 
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${port}/runs`);
-    // Strings, so that no name of a browser's is needed here.
+    // As strings, since this file is checked without the types of a browser.
     await page.evaluate(`
     globalThis.seen = [];
     const source = new EventSource("/runs/${runId}/events");
@@ -231,7 +229,7 @@ testInBrowser(
         if (kind === "Completed") globalThis.isOver = true;
       });
     }
-    // Not closed: the server has to end it.
+    // Not closed here: the server must end it.
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) globalThis.isClosed = true;
     };

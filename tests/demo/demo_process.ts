@@ -2,14 +2,14 @@ import { assert } from "@std/assert";
 
 const MAIN = new URL("../../src/demo/main.ts", import.meta.url).href;
 
-/** How a demo ended and what it wrote. */
+/** The exit status and the output of a demo. */
 export interface Ending {
   code: number;
   stdout: string;
   stderr: string;
 }
 
-/** The real demo in a process of its own. */
+/** The demo in its own process. */
 export class Demo {
   readonly #process: Deno.ChildProcess;
   readonly #output: ReadableStreamDefaultReader<string>;

@@ -1,10 +1,8 @@
 import { cpSync } from "node:fs";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Demo, type Ending } from "./demo_process.ts";
-import {
-  openDatabase,
-  startPostgresServer,
-} from "../postgres/postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { openDatabase } from "../postgres/open_database.ts";
 
 function demo(...args: string[]): Promise<Ending> {
   return new Demo(...args).ended();
@@ -30,7 +28,7 @@ class TemporaryFolder implements AsyncDisposable {
 
 let firstData: Promise<string> | undefined;
 
-/** Makes a database, which takes seconds: tests work on copies. */
+/** Makes a database once; that takes seconds, so tests work on copies. */
 async function makeData(): Promise<string> {
   const folder = await Deno.makeTempDir({ prefix: "demo_" });
   addEventListener("unload", () => {
@@ -42,7 +40,7 @@ async function makeData(): Promise<string> {
   return `${folder}/new/data`;
 }
 
-/** A folder with a database in which one run has failed. */
+/** Copies a database in which one run has failed. */
 async function usedData(): Promise<TemporaryFolder> {
   firstData ??= makeData();
   const data = new TemporaryFolder();
@@ -50,7 +48,7 @@ async function usedData(): Promise<TemporaryFolder> {
   return data;
 }
 
-/** So much that its indexing does not end before a test is through with it. */
+/** A folder so big that its indexing outlasts a test. */
 function bigFolder(): TemporaryFolder {
   const files: Record<string, string> = {};
   for (let file = 0; file < 2_000; file++) {
@@ -60,7 +58,7 @@ function bigFolder(): TemporaryFolder {
   return new TemporaryFolder(files);
 }
 
-/** The rows of the audit trail with a status. */
+/** Returns the printed rows of the audit trail with a status. */
 function rows({ stdout }: Ending, status: string): string[] {
   return stdout.split("\n").filter((line) =>
     line.match(/^[-\d]{10} [:\d]{8} {2}[\da-f]{8} {2}(\w+)/)?.[1] === status

@@ -1,13 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  PipelineRunRegistry,
-  type PipelineRunRegistryOptions,
-  RegistryShutdownError,
-} from "../../mod.ts";
-import {
-  createRunHandler,
-  type RunHandlerOptions,
-} from "../../src/http/mod.ts";
+import { PipelineRunRegistry, RegistryShutdownError } from "../../mod.ts";
 import { runMicrotasks } from "../assert_pending.ts";
 import {
   noop,
@@ -16,31 +8,8 @@ import {
   RUN_ID,
   SPEC,
 } from "../known_run.ts";
-
-/** A registry behind a server. */
-interface Served extends AsyncDisposable {
-  readonly registry: PipelineRunRegistry;
-  readonly port: number;
-}
-
-function serve(
-  options: RunHandlerOptions = {},
-  registryOptions: PipelineRunRegistryOptions = {},
-): Served {
-  const registry = new PipelineRunRegistry(registryOptions);
-  const server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: noop },
-    createRunHandler(registry, options),
-  );
-  return {
-    registry,
-    port: server.addr.port,
-    [Symbol.asyncDispose]: async () => {
-      await registry.shutdown();
-      await server.shutdown();
-    },
-  };
-}
+import { client } from "./client.ts";
+import { openConnection, openSocket, serve, type Served } from "./serve.ts";
 
 /** What a socket was sent until it closed. */
 interface Received {
@@ -51,11 +20,11 @@ interface Received {
 
 /** Opens a socket and reads it until it closes. */
 async function receive(
-  { port }: Served,
+  served: Served,
   path: string,
   onFrame: (frame: unknown, socket: WebSocket) => void = noop,
 ): Promise<Received> {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
+  const socket = openSocket(served, path);
   const frames: unknown[] = [];
   socket.onmessage = ({ data }) => {
     frames.push(JSON.parse(data));
@@ -68,6 +37,7 @@ async function receive(
 }
 
 const events = `/runs/${RUN_ID}/events`;
+const UPGRADE: RequestInit = { headers: { Upgrade: "websocket" } };
 
 function frame(status: string, payload: unknown = null): unknown {
   return { pipeline_run_id: RUN_ID, status: `PipelineRun${status}`, payload };
@@ -164,20 +134,21 @@ Deno.test("createRunHandler() leaves the run alone when a WebSocket closes", asy
 });
 
 /** Asks for a WebSocket, as a client that will never answer anything. */
-async function openSocket({ port }: Served): Promise<Deno.TcpConn> {
-  const connection = await Deno.connect({ port });
-  await connection.write(new TextEncoder().encode(
-    `GET ${events} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n` +
-      "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-  ));
-  return connection;
+function openMuteSocket(served: Served): Promise<Deno.TcpConn> {
+  return openConnection(
+    served,
+    RUN_ID,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+  );
 }
 
 Deno.test("createRunHandler() pings WebSockets as often as it sends heartbeats, and drops who does not answer", async () => {
   await using served = serve({ heartbeat: 100 });
   await registerHeld(served.registry);
-  using connection = await openSocket(served);
+  using connection = await openMuteSocket(served);
   const bytes: number[] = [];
   for await (const chunk of connection.readable) bytes.push(...chunk);
   const PING = [0x89, 0x00];
@@ -190,17 +161,13 @@ Deno.test("createRunHandler() pings WebSockets as often as it sends heartbeats, 
 Deno.test("createRunHandler() answers a bad upgrade with 400, and one that cannot be with 501", async () => {
   await using served = serve();
   await registerHeld(served.registry);
-  const handler = createRunHandler(served.registry);
-  const request = () =>
-    new Request(`http://localhost${events}`, {
-      headers: { Upgrade: "websocket" },
-    });
-  assertEquals((await handler(request())).status, 400);
+  const request = client(served.registry);
+  assertEquals((await request("GET", events, UPGRADE)).status, 400);
   const { upgradeWebSocket } = Deno;
   Object.assign(Deno, { upgradeWebSocket: undefined });
   try {
-    const without = createRunHandler(served.registry);
-    assertEquals((await without(request())).status, 501);
+    const without = client(served.registry);
+    assertEquals((await without("GET", events, UPGRADE)).status, 501);
   } finally {
     Object.assign(Deno, { upgradeWebSocket });
   }
@@ -217,7 +184,7 @@ Deno.test("createRunHandler() keeps the server up when a subscription is refused
   };
   const { frames } = await receive(served, `/runs/${runId}/events`);
   assertEquals(frames, []);
-  const response = await fetch(`http://127.0.0.1:${served.port}/runs`);
+  const response = await fetch(`${served.origin}/runs`);
   assertEquals((await response.json()).length, 1);
 });
 
@@ -225,26 +192,30 @@ Deno.test("createRunHandler() makes no WebSocket for a client that has left", as
   const asked = Promise.withResolvers<void>();
   const decided = Promise.withResolvers<boolean>();
   const noticed = Promise.withResolvers<void>();
+  const answered = Promise.withResolvers<void>();
   let upgraded = 0;
-  {
-    await using served = serve({
-      authorize: ({ signal }) => {
-        signal.addEventListener("abort", () => noticed.resolve());
-        asked.resolve();
-        return decided.promise;
-      },
-      upgradeWebSocket: (request, options) => {
-        upgraded++;
-        return Deno.upgradeWebSocket(request, options);
-      },
-    });
-    await registerHeld(served.registry);
-    const connection = await openSocket(served);
-    await asked.promise;
-    connection.close();
-    await noticed.promise;
-    decided.resolve(true);
-  } // The server has waited for the handler.
+  await using served = serve({
+    authorize: ({ signal }) => {
+      signal.addEventListener("abort", () => noticed.resolve());
+      asked.resolve();
+      return decided.promise;
+    },
+    upgradeWebSocket: (request, options) => {
+      upgraded++;
+      return Deno.upgradeWebSocket(request, options);
+    },
+  }, (handler) => async (request) => {
+    const response = await handler(request);
+    answered.resolve();
+    return response;
+  });
+  await registerHeld(served.registry);
+  const connection = await openMuteSocket(served);
+  await asked.promise;
+  connection.close();
+  await noticed.promise;
+  decided.resolve(true);
+  await answered.promise;
   assertEquals(upgraded, 0);
 });
 
@@ -271,18 +242,14 @@ async function followSlowly(
   registry: PipelineRunRegistry,
 ): Promise<FakeSocket> {
   const socket = new FakeSocket();
-  const handler = createRunHandler(registry, {
+  const request = client(registry, {
     maxBufferedBytes: 1_000,
     upgradeWebSocket: () => ({
       socket: socket as unknown as WebSocket,
       response: new Response(),
     }),
   });
-  await handler(
-    new Request(`http://localhost${events}`, {
-      headers: { Upgrade: "websocket" },
-    }),
-  );
+  await request("GET", events, UPGRADE);
   return socket;
 }
 

@@ -452,10 +452,11 @@ Deno.test("followRun() refuses arguments that make no sense", () => {
     [{ maxBackoff: 2 ** 31 }, RangeError],
     [{ idleTimeout: NaN }, RangeError],
     [{ maxFailures: -1 }, RangeError],
+    [{ maxFailures: "3" as unknown as number }, TypeError],
     [{ signal: {} as AbortSignal }, TypeError],
     [{ fetch: 5 as unknown as FollowRunOptions["fetch"] }, TypeError],
   ];
   for (const [options, error] of bad) {
-    assertThrows(() => followRun(URL_OF_RUN, options), error, "Cannot");
+    assertThrows(() => followRun(URL_OF_RUN, options), error, "Cannot follow");
   }
 });

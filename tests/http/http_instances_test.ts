@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { PipelineRunRegistry, type RunEvent } from "../../mod.ts";
-import { createRunHandler, followRun } from "../../src/http/mod.ts";
+import { followRun } from "../../src/http/mod.ts";
 import {
   connect,
   PostgresPipelineRunRepository,
@@ -8,10 +8,10 @@ import {
 import { assertPending } from "../assert_pending.ts";
 import type { InstanceOptions } from "../postgres/instance.ts";
 import { InstanceProcess } from "../postgres/instance_process.ts";
-import {
-  openDatabase,
-  startPostgresServer,
-} from "../postgres/postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { openDatabase } from "../postgres/open_database.ts";
+import { client } from "./client.ts";
+import { statementName } from "../postgres/statement_name.ts";
 
 const YIELDS = 60;
 
@@ -23,7 +23,7 @@ interface Shared extends AsyncDisposable {
 async function openShared(): Promise<Shared> {
   const server = await startPostgresServer();
   return {
-    options: { url: server.url, lease: 1_500, renewal: 300 },
+    options: { url: server.url, leaseDuration: 1_500, renewInterval: 300 },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
@@ -174,17 +174,15 @@ Deno.test("createRunHandler() shows of its own runs, too, only what outlives its
   const { sql } = database;
   await using repository = new PostgresPipelineRunRepository({
     unsafe: async (query: string, ...rest) => {
-      if (query.includes("insert into pipeline_run_events")) await gate.promise;
+      if (statementName(query)?.startsWith("write")) await gate.promise;
       return await sql.unsafe(query, ...rest);
     },
   }, { statementTimeout: 60_000 });
   await repository.migrate();
   await using registry = new PipelineRunRegistry({ repository });
-  const handler = createRunHandler(registry, {
+  const request = client(registry, {
     pipelines: { ingest: () => ({ work: (run) => run.publish("hello") }) },
   });
-  const request = (method: string, path: string) =>
-    handler(new Request(`http://localhost${path}`, { method }));
   const started = await request("POST", "/pipelines/ingest");
   const { pipeline_run_id: id } = await started.json();
   const { body } = await request("GET", `/runs/${id}/events`);
@@ -208,25 +206,23 @@ Deno.test("createRunHandler() lets any instance read, follow and abort what one 
   await using otherRepository = await connect(database.url);
   await using there = new PipelineRunRegistry({ repository: otherRepository });
   const { promise: held, resolve } = Promise.withResolvers<void>();
-  const starts = createRunHandler(here, {
+  const starts = client(here, {
     pipelines: { ingest: () => ({ work: () => held }) },
   });
-  const reads = createRunHandler(there);
-  const request = (method: string, path: string) =>
-    new Request(`http://localhost${path}`, { method });
+  const reads = client(there);
   for (let i = 0; i < 20; i++) {
-    const started = await starts(request("POST", "/pipelines/ingest"));
+    const started = await starts("POST", "/pipelines/ingest");
     const { pipeline_run_id: id } = await started.json();
     const [read, followed] = await Promise.all([
-      reads(request("GET", `/runs/${id}`)),
-      reads(request("GET", `/runs/${id}/events`)),
+      reads("GET", `/runs/${id}`),
+      reads("GET", `/runs/${id}/events`),
     ]);
     assertEquals([read.status, followed.status], [200, 200]);
-    const aborted = await reads(request("DELETE", `/runs/${id}?reason=enough`));
+    const aborted = await reads("DELETE", `/runs/${id}?reason=enough`);
     assertEquals(aborted.status, 202);
     const text = await followed.text();
     assert(/"message":"aborted: enough"/.test(text), text);
-    const again = await reads(request("DELETE", `/runs/${id}`));
+    const again = await reads("DELETE", `/runs/${id}`);
     assertEquals(again.status, 409);
     await read.body?.cancel();
     await aborted.body?.cancel();
@@ -243,13 +239,13 @@ Deno.test("createRunHandler() serves 1,000 viewers of another instance's run wit
   let queries = 0;
   await using otherRepository = new PostgresPipelineRunRepository({
     unsafe(query: string, ...rest) {
-      if (query.includes("'over'")) queries++;
+      if (statementName(query) === "read events") queries++;
       return sql.unsafe(query, ...rest);
     },
     listen: (...rest) => sql.listen(...rest),
   });
   await using there = new PipelineRunRegistry({ repository: otherRepository });
-  const handler = createRunHandler(there);
+  const request = client(there);
   const begin = Promise.withResolvers<void>();
   const { runId } = await here.registerBackground(
     { pipelineName: "count", runId: crypto.randomUUID() },
@@ -263,8 +259,7 @@ Deno.test("createRunHandler() serves 1,000 viewers of another instance's run wit
   );
   let watching = 0;
   await Promise.all(Array.from({ length: 1_000 }, async () => {
-    const path = `http://localhost/runs/${runId}/events`;
-    const { body } = await handler(new Request(path));
+    const { body } = await request("GET", `/runs/${runId}/events`);
     let text = "";
     for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
       if (text === "" && ++watching === 1_000) begin.resolve();

@@ -1,63 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Hono } from "hono";
 import {
-  PipelineRunRegistry,
-  type PipelineRunRegistryOptions,
-} from "../../mod.ts";
-import {
-  createRunHandler,
   followRun,
   RunEventDecoderStream,
   type RunHandlerOptions,
 } from "../../src/http/mod.ts";
-import { forever, noop, OTHER_RUN_ID, RUN_ID } from "../known_run.ts";
-
-type Handler = (request: Request) => Response | Promise<Response>;
-
-/** A registry behind a server. */
-interface Served extends AsyncDisposable {
-  readonly registry: PipelineRunRegistry;
-  readonly server: Deno.HttpServer<Deno.NetAddr>;
-  readonly origin: string;
-}
-
-function serve(
-  options: RunHandlerOptions & PipelineRunRegistryOptions = {},
-  wrap: (handler: Handler) => Handler = (handler) => handler,
-): Served {
-  const registry = new PipelineRunRegistry(options);
-  const handler = wrap(createRunHandler(registry, options));
-  const hardStop = new AbortController();
-  const server = Deno.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    signal: hardStop.signal,
-    onListen: noop,
-  }, handler);
-  return {
-    registry,
-    server,
-    origin: `http://127.0.0.1:${server.addr.port}`,
-    [Symbol.asyncDispose]: async () => {
-      await registry.shutdown();
-      hardStop.abort();
-      await server.finished;
-    },
-  };
-}
-
-/** A connection that asks for a run's events and reads when a test does. */
-async function openViewer(
-  { server }: Served,
-  runId: string,
-): Promise<Deno.TcpConn> {
-  const { hostname, port } = server.addr;
-  const connection = await Deno.connect({ hostname, port });
-  await connection.write(new TextEncoder().encode(
-    `GET /runs/${runId}/events HTTP/1.1\r\nHost: localhost\r\n\r\n`,
-  ));
-  return connection;
-}
+import { forever, OTHER_RUN_ID, RUN_ID } from "../known_run.ts";
+import { type Handler, openConnection, openSocket, serve } from "./serve.ts";
 
 /** The bytes of a chunked body. */
 function dechunked(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -94,7 +43,7 @@ Deno.test("createRunHandler() holds two events for a viewer who never reads, and
       }
     },
   );
-  using stalled = await openViewer(served, RUN_ID);
+  using stalled = await openConnection(served, RUN_ID);
   const events = followRun(`${served.origin}/runs/${RUN_ID}/events`);
   const counted = (async () => {
     const count = { received: 0, missed: 0, last: "" };
@@ -152,7 +101,7 @@ Deno.test("createRunHandler() serves 1,000 viewers of one run", async () => {
   const watching = new Set<Deno.TcpConn>();
   const expected = Array.from({ length: yields + 2 }, (_, i) => String(i + 1));
   await Promise.all(Array.from({ length: 1_000 }, async () => {
-    using viewer = await openViewer(served, RUN_ID);
+    using viewer = await openConnection(served, RUN_ID);
     const buffer = new Uint8Array(65_536);
     const decoder = new TextDecoder();
     let text = "";
@@ -183,7 +132,7 @@ Deno.test("createRunHandler() lets a server shut down within 5 s with 100 open s
   const open = Promise.withResolvers<void>();
   let opened = 0;
   const sockets = Array.from({ length: 50 }, () => {
-    const socket = new WebSocket(served.origin.replace("http", "ws") + path);
+    const socket = openSocket(served, path);
     let last = "";
     socket.onmessage = ({ data }) => {
       last = JSON.parse(data).status;
@@ -342,9 +291,7 @@ for (
       );
     }
     const frames: string[] = [];
-    const socket = new WebSocket(
-      `${mounted.origin.replace("http", "ws")}/api/runs/${RUN_ID}/events`,
-    );
+    const socket = openSocket(mounted, `/api/runs/${RUN_ID}/events`);
     socket.onmessage = ({ data }) => frames.push(JSON.parse(data).status);
     const code = await new Promise<number>((resolve) => {
       socket.onclose = ({ code }) => resolve(code);

@@ -26,19 +26,9 @@ import {
   SPEC,
   SPELLINGS,
 } from "../known_run.ts";
+import { client } from "./client.ts";
 
 const DATASET = "22222222-2222-4222-8222-222222222222";
-
-/** Requests to a handler, without a server in between. */
-function client(registry: PipelineRunRegistry, options?: RunHandlerOptions) {
-  const handler = createRunHandler(registry, options);
-  return async (
-    method: string,
-    path: string,
-    init: RequestInit = {},
-  ): Promise<Response> =>
-    await handler(new Request(`http://localhost${path}`, { method, ...init }));
-}
 
 function json(value: unknown): RequestInit {
   return {
@@ -659,6 +649,7 @@ Deno.test("createRunHandler() refuses options that make no sense", async () => {
     [{ heartbeat: "4" }, TypeError],
     [{ maxBodyBytes: 0 }, RangeError],
     [{ maxBodyBytes: 1.5 }, RangeError],
+    [{ maxBodyBytes: "5" }, TypeError],
     [{ maxBufferedBytes: -1 }, RangeError],
     [{ authorize: true }, TypeError],
     [{ onError: "log" }, TypeError],

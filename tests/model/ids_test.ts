@@ -5,7 +5,7 @@ import { pipelineId, pipelineRunId } from "../../mod.ts";
 const USER = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
 const DATASET = "0f14d0ab-9605-4a62-a9e4-5ed26688389b";
 
-/** What Python's uuid.uuid5(uuid.NAMESPACE_OID, …) gives. */
+/** The results of Python's uuid.uuid5(uuid.NAMESPACE_OID, …). */
 const KNOWN = [
   {
     name: "cognify_pipeline",
@@ -97,7 +97,7 @@ Deno.test("pipelineId() tells names apart that differ in normalisation only", as
   );
 });
 
-Deno.test("pipelineId() refuses what is no UUID", async () => {
+Deno.test("pipelineId() refuses values that are not UUIDs", async () => {
   for (const id of NO_UUIDS) {
     await assertRejects(
       () => pipelineId(id as string, DATASET, "ingest"),
@@ -135,7 +135,7 @@ Deno.test("pipelineRunId() gives the same for every spelling of its UUIDs", asyn
   }
 });
 
-Deno.test("pipelineRunId() refuses what is no UUID", async () => {
+Deno.test("pipelineRunId() refuses values that are not UUIDs", async () => {
   for (const id of NO_UUIDS) {
     await assertRejects(
       () => pipelineRunId(id as string),
@@ -163,7 +163,7 @@ Deno.test("canonicalUuid() spells every UUID in lower case with hyphens", () => 
   }
 });
 
-Deno.test("canonicalUuid() understands UUIDs of any version", () => {
+Deno.test("canonicalUuid() accepts UUIDs of any version", () => {
   for (
     const id of [
       "00000000-0000-0000-0000-000000000000",
@@ -174,13 +174,13 @@ Deno.test("canonicalUuid() understands UUIDs of any version", () => {
   ) assertEquals(canonicalUuid(id.toUpperCase(), "id"), id);
 });
 
-Deno.test("canonicalUuid() refuses what is no UUID", () => {
+Deno.test("canonicalUuid() refuses values that are not UUIDs", () => {
   for (const id of NO_UUIDS) {
     assertThrows(() => canonicalUuid(id, "id"), TypeError, "id must be a UUID");
   }
 });
 
-Deno.test("canonicalUuid() keeps its message short whatever it refuses", () => {
+Deno.test("canonicalUuid() keeps its message short for any value", () => {
   const { message } = assertThrows(
     () => canonicalUuid("\0\n".repeat(1_000_000), "id"),
     TypeError,

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RepositoryError } from "../../mod.ts";
 import { connect } from "../../src/postgres/mod.ts";
-import { openDatabase, startPostgresServer } from "./postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { openDatabase } from "./open_database.ts";
 import { transition } from "../repository/repository_contract.ts";
 
 Deno.test("connect() makes the tables and closes its connections", async () => {
@@ -17,7 +18,7 @@ Deno.test("connect() makes the tables and closes its connections", async () => {
   );
 });
 
-Deno.test("connect() leaves out what providers add to URLs and Postgres refuses", async () => {
+Deno.test("connect() removes URL parameters that providers add and Postgres refuses", async () => {
   await using database = await openDatabase();
   const url = new URL(database.url);
   url.searchParams.set("channel_binding", "require");
@@ -26,13 +27,13 @@ Deno.test("connect() leaves out what providers add to URLs and Postgres refuses"
   assertEquals(await repository.listRecent(undefined, 1), []);
 });
 
-Deno.test("connect() refuses a number of connections that makes no sense", async () => {
+Deno.test("connect() refuses a max that is not a positive integer", async () => {
   for (const max of [0, -1, 1.5, NaN, Infinity]) {
     await assertRejects(() => connect(undefined, { max }), RangeError, "max");
   }
 });
 
-Deno.test("connect() says within a second that nobody listens", async () => {
+Deno.test("connect() rejects within a second if no server listens", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
@@ -45,7 +46,7 @@ Deno.test("connect() says within a second that nobody listens", async () => {
   assert(performance.now() - started < 1_000);
 });
 
-Deno.test("connect() makes a repository that leaves connections which do not answer", async () => {
+Deno.test("connect() makes a repository that replaces connections that do not answer", async () => {
   await using server = await startPostgresServer();
   await using repository = await connect(server.url, {
     max: 1,

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { RepositoryError } from "../../src/model/errors.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
 import { assertPending } from "../assert_pending.ts";
+import { turn } from "./turn.ts";
 
 interface Item {
   readonly key: string;
@@ -18,12 +19,14 @@ class Trial {
   /** The items that were written, in order. */
   readonly written: Item[] = [];
   readonly commit = new GroupCommit<Item>({
-    write: async (items) => {
-      const settle = Promise.withResolvers<ReadonlyMap<Item, Error>>();
-      this.groups.push({ items, settle });
-      const refused = await settle.promise;
-      this.written.push(...items.filter((item) => !refused.has(item)));
-      return refused;
+    writer: {
+      write: async (items) => {
+        const settle = Promise.withResolvers<ReadonlyMap<Item, Error>>();
+        this.groups.push({ items, settle });
+        const refused = await settle.promise;
+        this.written.push(...items.filter((item) => !refused.has(item)));
+        return refused;
+      },
     },
     maxItems: 100,
     maxBytes: 1_000,
@@ -52,11 +55,7 @@ class Trial {
   }
 }
 
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-Deno.test("GroupCommit writes what gathers in a turn as one group, or as two halves when it is much", async () => {
+Deno.test("GroupCommit writes the items of one turn as one group, and a large backlog as two halves", async () => {
   const few = new Trial();
   for (let i = 0; i < 31; i++) few.add(`${i}`);
   await turn();
@@ -74,7 +73,7 @@ Deno.test("GroupCommit writes what gathers in a turn as one group, or as two hal
   assertEquals(many.written.length, 128);
 });
 
-Deno.test("GroupCommit writes two groups at a time, and a key in one of them", async () => {
+Deno.test("GroupCommit writes two groups at a time, and no key in both", async () => {
   const trial = new Trial();
   const first = trial.add("a");
   await turn();
@@ -98,7 +97,7 @@ Deno.test("GroupCommit writes two groups at a time, and a key in one of them", a
   await trial.writeAll();
 });
 
-Deno.test("GroupCommit keeps the order of each key, whatever fails and whenever", async () => {
+Deno.test("GroupCommit keeps the order of each key, whatever fails", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -140,7 +139,7 @@ Deno.test("GroupCommit keeps the order of each key, whatever fails and whenever"
   );
 });
 
-Deno.test("GroupCommit lets go of what is not written in time, and writes the rest of its key", async () => {
+Deno.test("GroupCommit.add() rejects at its timeout, and later items of the key are written", async () => {
   const trial = new Trial();
   const slow = trial.add("a");
   await turn();
@@ -155,7 +154,7 @@ Deno.test("GroupCommit lets go of what is not written in time, and writes the re
   await next;
 });
 
-Deno.test("GroupCommit.close() waits for what is being written and what waits", async () => {
+Deno.test("GroupCommit.close() waits until all pending items are written", async () => {
   const trial = new Trial();
   const adds = ["a", "a", "b"].map((key) => trial.add(key));
   const closed = trial.commit.close(5_000);
@@ -167,7 +166,7 @@ Deno.test("GroupCommit.close() waits for what is being written and what waits", 
   await assertRejects(() => trial.add("a"), RepositoryError);
 });
 
-Deno.test("GroupCommit.close() refuses what is not written by its timeout", async () => {
+Deno.test("GroupCommit.close() refuses items that are not written by its timeout", async () => {
   const trial = new Trial();
   const first = trial.add("a");
   await turn();

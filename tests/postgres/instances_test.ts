@@ -9,7 +9,8 @@ import { connect } from "../../src/postgres/mod.ts";
 import type { InstanceOptions } from "./instance.ts";
 import { InstanceProcess } from "./instance_process.ts";
 import { hasPooler, startPooler } from "./pooler.ts";
-import { openDatabase, startPostgresServer } from "./postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { openDatabase } from "./open_database.ts";
 
 /** A registry in this process, on the same database as the others. */
 async function openRegistry(
@@ -58,8 +59,8 @@ async function openShared(way: Way): Promise<Shared> {
   return {
     sql,
     options: way === "polling"
-      ? { url, listens: false, pollInterval: 100, renewal: 200 }
-      : { url, renewal: 200 },
+      ? { url, listens: false, pollInterval: 100, renewInterval: 200 }
+      : { url, renewInterval: 200 },
     async restart() {
       await server.kill("SIGKILL");
       await server.start();
@@ -107,7 +108,7 @@ function expected(yields: number, after = 0): string[] {
 }
 
 testEachWay(
-  "PipelineRunRegistry.subscribe() follows a run of another instance from any moment",
+  "PipelineRunRegistry.subscribe() follows a run of another instance, begun before, during or after the run",
   async ({ options }) => {
     await using here = await openRegistry(options);
     await using there = await InstanceProcess.start(options);
@@ -158,7 +159,7 @@ testEachWay(
   },
 );
 
-Deno.test("PipelineRunRegistry numbers a run's events on, whichever instance runs it next", async () => {
+Deno.test("PipelineRunRegistry continues a run's event numbers, whichever instance runs it next", async () => {
   await using database = await openDatabase();
   await using here = await openRegistry({ url: database.url });
   await using there = await InstanceProcess.start({ url: database.url });
@@ -190,9 +191,9 @@ Deno.test("PipelineRunRegistry.registerBackground() refuses a run that is live o
 });
 
 testEachWay(
-  "PipelineRunRegistry.sweep() ends the runs of an instance that was killed, once, and no others",
+  "PipelineRunRegistry.sweep() ends each run of a killed instance once, and no other run",
   async ({ options, sql }) => {
-    const leased = { ...options, lease: 1_500 };
+    const leased = { ...options, leaseDuration: 1_500 };
     await using here = await openRegistry(leased);
     const { registry } = here;
     const live = await registry.registerBackground(
@@ -236,9 +237,9 @@ testEachWay(
 );
 
 testEachWay(
-  "PipelineRunRegistry leaves the ending to the sweeper when its instance was frozen past its lease",
+  "PipelineRunRegistry keeps the sweeper's ending after its instance was frozen past its lease",
   async ({ options, sql }) => {
-    const leased = { ...options, lease: 1_000 };
+    const leased = { ...options, leaseDuration: 1_000 };
     await using here = await openRegistry(leased);
     const { registry } = here;
     await using owner = await InstanceProcess.start(leased);
@@ -267,7 +268,7 @@ testEachWay(
   },
 );
 
-Deno.test("PipelineRunRegistry goes by the clock of the database alone", async () => {
+Deno.test("PipelineRunRegistry uses only the clock of the database for leases", async () => {
   await using database = await openDatabase();
   await using here = await openRegistry({ url: database.url });
   const hour = 3_600_000;
@@ -291,7 +292,7 @@ Deno.test("PipelineRunRegistry goes by the clock of the database alone", async (
 });
 
 testEachWay(
-  "PipelineRunRegistry loses and repeats nothing among eight instances and a restart of Postgres",
+  "PipelineRunRegistry loses and repeats no event among eight instances while Postgres restarts",
   async (shared) => {
     const INSTANCES = 8;
     const RUNS = 50;
@@ -357,7 +358,7 @@ testEachWay(
   },
 );
 
-Deno.test("mod.ts loads nothing that only Postgres needs", async () => {
+Deno.test("mod.ts loads no module that only Postgres needs", async () => {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", new URL("../../mod.ts", import.meta.url).pathname],
   }).output();
@@ -376,7 +377,7 @@ Deno.test("mod.ts loads nothing that only Postgres needs", async () => {
 
 Deno.test({
   name:
-    "PipelineRunRegistry tells once that notifications do not come through a pooler",
+    "PipelineRunRegistry warns once that notifications do not arrive through a pooler",
   ignore: !withPooler,
   async fn() {
     await using shared = await openShared("a pooler");
@@ -400,7 +401,7 @@ Deno.test({
   },
 });
 
-Deno.test("PipelineRunRegistry.abort() reaches another instance in under 100 ms, 19 times of 20", async () => {
+Deno.test("PipelineRunRegistry.abort() reaches another instance in under 100 ms, 19 times out of 20", async () => {
   await using database = await openDatabase();
   await using here = await openRegistry({ url: database.url });
   await using there = await InstanceProcess.start({ url: database.url });

@@ -2,12 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { PipelineRunRegistry, type RunOutcome } from "../../mod.ts";
 import { connect } from "../../src/postgres/mod.ts";
-import { startPostgresServer } from "./postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
 
 const RUNS = 200;
 const AT_ONCE = 20;
 
-Deno.test("PostgresPipelineRunRepository keeps every durable ending, once, though Postgres is killed among 200 runs", async () => {
+Deno.test("PostgresPipelineRunRepository keeps every durable ending exactly once while Postgres is killed during 200 runs", async () => {
   await using server = await startPostgresServer();
   const outcomes: RunOutcome[] = [];
   {

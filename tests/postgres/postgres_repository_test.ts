@@ -5,6 +5,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import postgres from "postgres";
 import { type RegistryWarning, RepositoryError } from "../../mod.ts";
 import {
@@ -14,15 +15,13 @@ import {
   schemaSql,
 } from "../../src/postgres/mod.ts";
 import { assertPending } from "../assert_pending.ts";
-import {
-  type Database,
-  openDatabase,
-  startPostgresServer,
-} from "./postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { type Database, openDatabase } from "./open_database.ts";
 import {
   testRepository,
   transition,
 } from "../repository/repository_contract.ts";
+import { StubClient } from "./stub_client.ts";
 
 interface Opened extends AsyncDisposable {
   readonly repository: PostgresPipelineRunRepository;
@@ -108,7 +107,7 @@ Deno.test("PostgresPipelineRunRepository keeps run_info byte for byte", async ()
   assertEquals(rows[0].run_info, '{"data":"None","error":"boom"}');
 });
 
-Deno.test("PostgresPipelineRunRepository.migrate() runs from many instances at once and again", async () => {
+Deno.test("PostgresPipelineRunRepository.migrate() can run repeatedly and from many instances at once", async () => {
   await using database = await openDatabase();
   const clients = Array.from(
     { length: 8 },
@@ -127,7 +126,7 @@ Deno.test("PostgresPipelineRunRepository.migrate() runs from many instances at o
   }
 });
 
-Deno.test("PostgresPipelineRunRepository.migrate() leaves writers of a table that is in place alone", async () => {
+Deno.test("PostgresPipelineRunRepository.migrate() does not wait for writers of an existing table", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   const writer = postgres(database.url, { max: 1 });
@@ -142,7 +141,7 @@ Deno.test("PostgresPipelineRunRepository.migrate() leaves writers of a table tha
   }
 });
 
-Deno.test("PostgresPipelineRunRepository.migrate() names the columns that a table lacks", async () => {
+Deno.test("PostgresPipelineRunRepository.migrate() names missing columns", async () => {
   await using database = await openDatabase();
   await database.sql.unsafe(
     schemaSql.replace("dataset_id uuid,\n", "dataset_id uuid\n")
@@ -157,7 +156,7 @@ Deno.test("PostgresPipelineRunRepository.migrate() names the columns that a tabl
   assertEquals(error.transient, false);
 });
 
-Deno.test("PostgresPipelineRunRepository.logPipelineRun() says that a table is missing", async () => {
+Deno.test("PostgresPipelineRunRepository.logPipelineRun() reports a missing table", async () => {
   await using database = await openDatabase();
   await using repository = new PostgresPipelineRunRepository(database.sql);
   const error = await assertRejects(
@@ -168,7 +167,7 @@ Deno.test("PostgresPipelineRunRepository.logPipelineRun() says that a table is m
   assertEquals(error.transient, false);
 });
 
-Deno.test("PostgresPipelineRunRepository dates a row after its run's last, whatever the clock says", async () => {
+Deno.test("PostgresPipelineRunRepository dates a row after its run's last row, even if the clock was set back", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   const row = transition("STARTED");
@@ -220,7 +219,7 @@ Deno.test("PostgresPipelineRunRepository.logPipelineRun() refuses only the row a
   );
 });
 
-Deno.test("PostgresPipelineRunRepository writes what gathers in two statements at once", async () => {
+Deno.test("PostgresPipelineRunRepository writes pending rows in two statements at once", async () => {
   await using opened = await open();
   const { database } = opened;
   let statements = 0;
@@ -240,7 +239,7 @@ Deno.test("PostgresPipelineRunRepository writes what gathers in two statements a
   assertEquals(statements, 2);
 });
 
-Deno.test("PostgresPipelineRunRepository repeats a statement whose answer was lost, to no effect", async () => {
+Deno.test("PostgresPipelineRunRepository can repeat a statement whose answer was lost without writing twice", async () => {
   await using opened = await open();
   const { database } = opened;
   let lost = 0;
@@ -268,7 +267,7 @@ Deno.test("PostgresPipelineRunRepository repeats a statement whose answer was lo
 
 // postgres.js gives the answers of a busy connection to the wrong callers from
 // then on, once a parameter cannot be serialised.
-Deno.test("PostgresPipelineRunRepository gives the client only what it can serialise", async () => {
+Deno.test("PostgresPipelineRunRepository sends only strings and nulls as parameters", async () => {
   await using opened = await open();
   const { database } = opened;
   const sql = postgres(database.url, { max: 1 });
@@ -309,7 +308,7 @@ Deno.test("PostgresPipelineRunRepository gives the client only what it can seria
   }
 });
 
-Deno.test("PostgresPipelineRunRepository.listRecentWithAttribution() names datasets and owners", async () => {
+Deno.test("PostgresPipelineRunRepository.listRecentWithAttribution() returns the names and owners of datasets", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   const datasetId = crypto.randomUUID();
@@ -332,7 +331,7 @@ Deno.test("PostgresPipelineRunRepository.listRecentWithAttribution() names datas
   );
 });
 
-Deno.test("PostgresPipelineRunRepository.resetOrphans() ends each orphan once, however many do", async () => {
+Deno.test("PostgresPipelineRunRepository.resetOrphans() ends each orphan once, however many callers reset at once", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   const rows = Array.from({ length: 30 }, () => transition("STARTED"));
@@ -348,7 +347,7 @@ Deno.test("PostgresPipelineRunRepository.resetOrphans() ends each orphan once, h
   assertEquals(count, 30);
 });
 
-Deno.test("PostgresPipelineRunRepository writes again when Postgres was killed and came back", async () => {
+Deno.test("PostgresPipelineRunRepository writes again after Postgres was killed and restarted", async () => {
   await using server = await startPostgresServer();
   const sql = postgres(server.url, {
     onnotice: () => {},
@@ -380,7 +379,7 @@ Deno.test("PostgresPipelineRunRepository writes again when Postgres was killed a
   }
 });
 
-Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres is silent", async () => {
+Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres does not answer", async () => {
   await using server = await startPostgresServer();
   const sql = postgres(server.url, {
     onnotice: () => {},
@@ -417,7 +416,7 @@ Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres is
   }
 });
 
-Deno.test("PostgresPipelineRunRepository refuses what finds no room to wait", async () => {
+Deno.test("PostgresPipelineRunRepository refuses writes when too much is pending", async () => {
   const down: PostgresClient = {
     unsafe: () => Promise.reject(new Error("down")),
   };
@@ -443,7 +442,7 @@ Deno.test("PostgresPipelineRunRepository refuses what finds no room to wait", as
   ]);
 });
 
-Deno.test("PostgresPipelineRunRepository.close() writes what waits and leaves the client open", async () => {
+Deno.test("PostgresPipelineRunRepository.close() writes what is pending and leaves the client open", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   const logged = repository.logPipelineRun(transition("STARTED"));
@@ -461,14 +460,26 @@ Deno.test("PostgresPipelineRunRepository.close() writes what waits and leaves th
   assertEquals(count, 1);
 });
 
-Deno.test("PostgresPipelineRunRepository refuses numbers that make no sense", () => {
+Deno.test("PostgresPipelineRunRepository waits 5 s for an answer by default", async () => {
+  using time = new FakeTime();
+  const repository = new PostgresPipelineRunRepository(new StubClient());
+  const rejected = assertRejects(
+    () => repository.listRecent(undefined, 1),
+    RepositoryError,
+    "Postgres did not answer in 5000 ms",
+  );
+  await time.tickAsync(5_000);
+  await rejected;
+});
+
+Deno.test("PostgresPipelineRunRepository refuses options that are out of range", () => {
   const client: PostgresClient = { unsafe: () => Promise.resolve([]) };
   assertThrows(
-    () => new PostgresPipelineRunRepository(client, { renewal: 60_000 }),
+    () => new PostgresPipelineRunRepository(client, { renewInterval: 60_000 }),
     RangeError,
-    "renewal must be less than lease",
+    "renewInterval must be less than leaseDuration",
   );
-  for (const name of ["lease", "writeTimeout", "maxQueuedBytes"]) {
+  for (const name of ["leaseDuration", "writeTimeout", "maxQueuedBytes"]) {
     for (const value of [0, -1, NaN]) {
       assertThrows(
         () => new PostgresPipelineRunRepository(client, { [name]: value }),

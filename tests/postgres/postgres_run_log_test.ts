@@ -18,9 +18,9 @@ import {
   type PostgresPipelineRunRepositoryOptions,
 } from "../../src/postgres/mod.ts";
 import { createRunHandler } from "../../src/http/mod.ts";
-import { CLAIM, READ_REQUESTS, RENEW } from "../../src/postgres/sql/log.ts";
 import { assertPending } from "../assert_pending.ts";
-import { type Database, openDatabase } from "./postgres_server.ts";
+import { type Database, openDatabase } from "./open_database.ts";
+import { statementName } from "./statement_name.ts";
 
 interface Opened extends AsyncDisposable {
   readonly database: Database;
@@ -59,7 +59,7 @@ async function open(
 
 const seqAndKind = ({ seq, kind }: RunEvent) => `${seq} ${kind}`;
 
-Deno.test("PipelineRunRegistry.subscribe() refills what the memory has lost from the log", async () => {
+Deno.test("PipelineRunRegistry.subscribe() reads events that memory has lost from the log", async () => {
   await using opened = await open();
   const { registry } = opened;
   const { runId, outcome } = await registry.registerBackground(
@@ -80,13 +80,13 @@ Deno.test("PipelineRunRegistry.subscribe() refills what the memory has lost from
   assertEquals([...kinds], ["Started", "Yield", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry tells exactly what was dropped from the log, and keeps the ending", async () => {
+Deno.test("PipelineRunRegistry reports exactly how many events were dropped from the log, and keeps the ending", async () => {
   const gate = Promise.withResolvers<void>();
   await using opened = await open(
     { maxQueuedBytes: 2_000, statementTimeout: 60_000 },
     (client) => ({
       unsafe: async (query, ...rest) => {
-        if (query.includes("pipeline_run_leases l\n    set\n      last_seq")) {
+        if (statementName(query)?.startsWith("write")) {
           await gate.promise;
         }
         return await client.unsafe(query, ...rest);
@@ -114,7 +114,7 @@ Deno.test("PipelineRunRegistry tells exactly what was dropped from the log, and 
   assertEquals(events.at(-1)?.kind, "Completed");
 });
 
-Deno.test("RunContext.publish() refuses what the log cannot hold, and the run goes on", async () => {
+Deno.test("RunContext.publish() refuses payloads that the log cannot hold, and the run goes on", async () => {
   await using opened = await open();
   const { registry } = opened;
   const { runId, phase } = await registry.registerInline(
@@ -139,7 +139,7 @@ Deno.test("RunContext.publish() refuses what the log cannot hold, and the run go
   assertEquals(events[1].payload, { text: "a\ufffdb\ufffd" });
 });
 
-Deno.test("PipelineRunRegistry.sweep() prunes the events of runs that ended long ago, and nothing else", async () => {
+Deno.test("PipelineRunRegistry.sweep() prunes the events of runs that ended long ago, and no others", async () => {
   await using opened = await open({ logRetention: 3_600_000 });
   const { registry, database } = opened;
   const run = async () => {
@@ -171,7 +171,7 @@ Deno.test("PipelineRunRegistry.sweep() prunes the events of runs that ended long
   await registry.abort(live.runId);
 });
 
-Deno.test("PipelineRunRegistry.status() tells of any run", async () => {
+Deno.test("PipelineRunRegistry.status() returns the state of any run", async () => {
   await using opened = await open();
   const { registry } = opened;
   assertEquals(await registry.status(crypto.randomUUID()), undefined);
@@ -192,11 +192,11 @@ Deno.test("PipelineRunRegistry.status() tells of any run", async () => {
   assertEquals(row?.runInfo, { data: "None", error: "boom" });
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives an event of this instance's run once it is in the log, where asked to", async () => {
+Deno.test("PipelineRunRegistry.subscribe() with durable delivers an event of this instance's run once it is in the log", async () => {
   const gate = Promise.withResolvers<void>();
   await using opened = await open({ statementTimeout: 60_000 }, (client) => ({
     unsafe: async (query, ...rest) => {
-      if (query.includes("insert into pipeline_run_events")) await gate.promise;
+      if (statementName(query)?.startsWith("write")) await gate.promise;
       return await client.unsafe(query, ...rest);
     },
   }));
@@ -219,11 +219,11 @@ Deno.test("PipelineRunRegistry.subscribe() gives an event of this instance's run
   ]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() serves many readers of one position with one question", async () => {
+Deno.test("PipelineRunRegistry.subscribe() serves many readers of one position with one query", async () => {
   const asked: number[] = [];
   await using opened = await open({}, (client) => ({
     unsafe: (query, parameters, ...rest) => {
-      if (query.includes("'over'")) {
+      if (statementName(query) === "read events") {
         asked.push(JSON.parse(parameters![0] as string).length);
       }
       return client.unsafe(query, parameters, ...rest);
@@ -246,13 +246,13 @@ Deno.test("PipelineRunRegistry.subscribe() serves many readers of one position w
   assertEquals(asked, [1]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() reads large payloads in portions, for a reader who may stop", async () => {
+Deno.test("PipelineRunRegistry.subscribe() reads large payloads in portions, since the reader may stop", async () => {
   const payload = "x".repeat(100_000);
   const lengths: number[] = [];
   await using opened = await open({}, (client) => ({
     unsafe: async (query, ...rest) => {
       const rows = await client.unsafe(query, ...rest);
-      if (query.includes("'over'") && rows.length > 0) {
+      if (statementName(query) === "read events" && rows.length > 0) {
         lengths.push(String(Object.values(rows[0] as object)[0]).length);
       }
       return rows;
@@ -273,11 +273,11 @@ Deno.test("PipelineRunRegistry.subscribe() reads large payloads in portions, for
   );
 });
 
-Deno.test("PipelineRunRegistry.subscribe() begins behind the former attempt as soon as a new one is claimed", async () => {
+Deno.test("PipelineRunRegistry.subscribe() begins after the former attempt as soon as a new one is claimed", async () => {
   const gates: Promise<void>[] = [];
   await using opened = await open({ statementTimeout: 60_000 }, (client) => ({
     unsafe: async (query, ...rest) => {
-      if (query.includes("insert into pipeline_run_events")) await gates.at(0);
+      if (statementName(query)?.startsWith("write")) await gates.at(0);
       return await client.unsafe(query, ...rest);
     },
   }));
@@ -307,7 +307,7 @@ async function orphan({ database, registry }: Opened): Promise<string> {
   return runId;
 }
 
-Deno.test("PipelineRunRegistry.status() tells of a run whose lease ran out that its last event is to come", async () => {
+Deno.test("PipelineRunRegistry.status() of a run whose lease expired says that its last event is not logged yet", async () => {
   await using opened = await open();
   const runId = await orphan(opened);
   await using repository = new PostgresPipelineRunRepository(
@@ -332,7 +332,7 @@ Deno.test("PipelineRunRegistry.status() tells of a run whose lease ran out that 
   assertMatch(await text, /^id: 1\n\nid: 2\nevent: Errored\n.*lease_expired/);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives the last attempt that began, where a newer claim was given up", async () => {
+Deno.test("PipelineRunRegistry.subscribe() delivers the last attempt that began if a newer claim was given up", async () => {
   await using opened = await open();
   const { database, registry } = opened;
   const runId = crypto.randomUUID();
@@ -349,7 +349,7 @@ Deno.test("PipelineRunRegistry.subscribe() gives the last attempt that began, wh
   assertEquals((await other.status(runId))!.firstSeq, 3);
 });
 
-Deno.test("PipelineRunRegistry.status() knows where a live attempt begins whose former one is pruned", async () => {
+Deno.test("PipelineRunRegistry.status() returns where a live attempt begins though the former attempt is pruned", async () => {
   await using opened = await open({ logRetention: 1 });
   const { registry, repository, database } = opened;
   const spec = { pipelineName: "work", runId: crypto.randomUUID() };
@@ -367,7 +367,7 @@ Deno.test("PipelineRunRegistry.status() knows where a live attempt begins whose 
   assertEquals([status?.firstSeq, status?.lastSeq], [3, 3]);
 });
 
-Deno.test("PipelineRunRegistry.abort() of a run that no instance knows is an UnknownRunError", async () => {
+Deno.test("PipelineRunRegistry.abort() of a run that no instance knows rejects with an UnknownRunError", async () => {
   await using opened = await open();
   await assertRejects(
     () => opened.registry.abort(crypto.randomUUID()),
@@ -375,7 +375,7 @@ Deno.test("PipelineRunRegistry.abort() of a run that no instance knows is an Unk
   );
 });
 
-Deno.test("PipelineRunRegistry.abort() leaves a finished run of another instance as it is", async () => {
+Deno.test("PipelineRunRegistry.abort() does not change a finished run of another instance", async () => {
   await using opened = await open();
   const { runId } = await opened.registry.registerInline(
     { pipelineName: "work" },
@@ -388,11 +388,11 @@ Deno.test("PipelineRunRegistry.abort() leaves a finished run of another instance
   assertEquals((await other.status(runId))?.phase, { name: "Completed" });
 });
 
-Deno.test("PipelineRunRegistry.abort() of many runs of another instance touches only their leases", async () => {
+Deno.test("PipelineRunRegistry.abort() of many runs of another instance changes only their leases", async () => {
   let renewals = 0;
   await using opened = await open({}, (client) => ({
     unsafe(query, parameters, options) {
-      if (query === RENEW) renewals++;
+      if (statementName(query) === "renew") renewals++;
       return client.unsafe(query, parameters, options);
     },
     listen: (...listening) => client.listen!(...listening),
@@ -418,7 +418,7 @@ Deno.test("PipelineRunRegistry.abort() of many runs of another instance touches 
   assertEquals(renewals, 0);
 });
 
-Deno.test("PipelineRunRegistry.abort() reaches a run that is claimed and does not know it yet", async () => {
+Deno.test("PipelineRunRegistry.abort() reaches a run whose claim is not answered yet", async () => {
   const runId = crypto.randomUUID();
   const claimed = Promise.withResolvers<void>();
   const heard = Promise.withResolvers<void>();
@@ -428,12 +428,14 @@ Deno.test("PipelineRunRegistry.abort() reaches a run that is claimed and does no
   await using opened = await open({}, (client) => ({
     async unsafe(query, parameters, options) {
       const answer = await client.unsafe(query, parameters, options);
-      if (query === CLAIM && parameters![0] === runId) {
+      if (statementName(query) === "claim" && parameters![0] === runId) {
         claimed.resolve();
         await heard.promise;
       }
-      if (query === RENEW) renewals++;
-      if (query === READ_REQUESTS) (requested ? heard : listens).resolve();
+      if (statementName(query) === "renew") renewals++;
+      if (statementName(query) === "read requests") {
+        (requested ? heard : listens).resolve();
+      }
       return answer;
     },
     listen: (...listening) => client.listen!(...listening),
@@ -457,7 +459,7 @@ Deno.test("PipelineRunRegistry.abort() reaches a run that is claimed and does no
   assertEquals(renewals, 0);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() ends at once when a wait is cancelled", async () => {
+Deno.test("PipelineRunRegistry.subscribe() ends at once when a pending read is cancelled", async () => {
   await using opened = await open();
   const { registry } = opened;
   const reader = registry.subscribe(crypto.randomUUID()).getReader();
@@ -472,7 +474,7 @@ Deno.test("PipelineRunRegistry.subscribe() ends at once when a wait is cancelled
   await assertRejects(() => aborted, Error, "left");
 });
 
-Deno.test("PipelineRunRegistry.shutdown() closes the streams of runs that others may run", async () => {
+Deno.test("PipelineRunRegistry.shutdown() closes the streams of runs that other instances may run", async () => {
   await using opened = await open();
   const { registry } = opened;
   const unknown = registry.subscribe(crypto.randomUUID()).getReader();
@@ -486,7 +488,7 @@ Deno.test("PipelineRunRegistry.shutdown() closes the streams of runs that others
   assertEquals((await live).map(seqAndKind), ["1 Started", "2 Errored"]);
 });
 
-Deno.test("PostgresPipelineRunRepository without shared writes rows and nothing else", async () => {
+Deno.test("PostgresPipelineRunRepository without shared writes only rows", async () => {
   await using opened = await open({ shared: false });
   const { registry, database, repository } = opened;
   await registry.registerInline({ pipelineName: "work" }, ({ publish }) => {
@@ -502,7 +504,7 @@ Deno.test("PostgresPipelineRunRepository without shared writes rows and nothing 
   assertEquals({ ...counts }, { rows: 2, events: 0, leases: 0 });
 });
 
-Deno.test("PipelineRunRegistry ends a run whose rows the table refuses, for who follows it too", async () => {
+Deno.test("PipelineRunRegistry ends a run whose rows the table refuses, also for its subscribers", async () => {
   await using opened = await open();
   const { registry, database } = opened;
   await database.sql`
@@ -521,8 +523,8 @@ Deno.test("PipelineRunRegistry ends a run whose rows the table refuses, for who 
   ]);
 });
 
-Deno.test("PipelineRunRegistry.abort() reaches the newest attempt, not the one that ended here", async () => {
-  await using opened = await open({ renewal: 100 });
+Deno.test("PipelineRunRegistry.abort() reaches the newest attempt, not the attempt that ended here", async () => {
+  await using opened = await open({ renewInterval: 100 });
   const { registry, repository } = opened;
   const runId = crypto.randomUUID();
   await registry.registerInline({ pipelineName: "work", runId }, () => {});
@@ -540,7 +542,7 @@ Deno.test("PipelineRunRegistry.abort() reaches the newest attempt, not the one t
   });
 });
 
-Deno.test("PostgresPipelineRunRepository.close() errors the streams that follow: their runs have not ended", async () => {
+Deno.test("PostgresPipelineRunRepository.close() errors the streams of runs that have not ended", async () => {
   await using opened = await open();
   const reader = opened.registry.subscribe(crypto.randomUUID()).getReader();
   const read = reader.read();
@@ -550,7 +552,7 @@ Deno.test("PostgresPipelineRunRepository.close() errors the streams that follow:
   ]);
 });
 
-Deno.test("PipelineRunRegistry keeps a run whose first statement is slow and repeated", async () => {
+Deno.test("PipelineRunRegistry keeps the lease of a run whose first statement is slow and repeated", async () => {
   await using opened = await open({ statementTimeout: 300 });
   const { registry, database } = opened;
   await database.sql.unsafe(`

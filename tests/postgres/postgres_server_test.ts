@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { openDatabase, startPostgresServer } from "./postgres_server.ts";
+import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { openDatabase } from "./open_database.ts";
 
 Deno.test("openDatabase() gives each caller a schema of its own", async () => {
   await using one = await openDatabase();

@@ -1,21 +1,27 @@
 import { assertEquals } from "@std/assert";
 import type postgres from "postgres";
-import * as sql from "../../src/postgres/sql/log.ts";
+import { READ_ENDING, READ_EVENTS } from "../../src/postgres/sql/events.ts";
+import * as leases from "../../src/postgres/sql/leases.ts";
 import { schemaSql } from "../../src/postgres/sql/schema.ts";
-import { openDatabase } from "./postgres_server.ts";
+import { STATUS } from "../../src/postgres/sql/status.ts";
+import {
+  WRITE_STEPS,
+  WRITE_WHOLE_RUNS,
+} from "../../src/postgres/sql/writes.ts";
+import { openDatabase } from "./open_database.ts";
 
 /** What is done for one run, or a few of them, or those of one owner. */
-const STATEMENTS: Readonly<Record<string, string>> = {
-  CLAIM: sql.CLAIM,
-  READ_ENDING: sql.READ_ENDING,
-  READ_EVENTS: sql.READ_EVENTS,
-  READ_REQUESTS: sql.READ_REQUESTS,
-  RENEW: sql.RENEW,
-  REQUEST_ABORT: sql.REQUEST_ABORT,
-  STATUS: sql.STATUS,
-  WRITE_STEPS: sql.WRITE_STEPS.first,
-  "WRITE_STEPS again": sql.WRITE_STEPS.again,
-  WRITE_WHOLE_RUNS: sql.WRITE_WHOLE_RUNS.first,
+const STATEMENTS: Readonly<Record<string, { readonly text: string }>> = {
+  CLAIM: leases.CLAIM,
+  READ_ENDING,
+  READ_EVENTS,
+  READ_REQUESTS: leases.READ_REQUESTS,
+  RENEW: leases.RENEW,
+  REQUEST_ABORT: leases.REQUEST_ABORT,
+  STATUS,
+  WRITE_STEPS: WRITE_STEPS.first,
+  "WRITE_STEPS again": WRITE_STEPS.again,
+  WRITE_WHOLE_RUNS: WRITE_WHOLE_RUNS.first,
 };
 
 const RUNS = 20_000;
@@ -57,12 +63,12 @@ async function scans(client: postgres.Sql, statement: string) {
 }
 
 for (const size of ["small", "large"]) {
-  for (const [name, statement] of Object.entries(STATEMENTS)) {
-    Deno.test(`${name} is planned to look at its runs alone while the tables are ${size}`, async () => {
+  for (const [name, { text }] of Object.entries(STATEMENTS)) {
+    Deno.test(`${name} scans only its own runs while the tables are ${size}`, async () => {
       await using database = await openDatabase();
       await database.sql.unsafe(schemaSql).simple();
       if (size === "large") await fill(database.sql);
-      assertEquals(await scans(database.sql, statement), []);
+      assertEquals(await scans(database.sql, text), []);
     });
   }
 }

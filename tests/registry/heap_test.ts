@@ -1,19 +1,19 @@
 import { assert } from "@std/assert";
 import { MOD, runChildProcess } from "../child_process.ts";
 
-/** What a child measured. */
+/** The measurements of a child process. */
 interface Measured {
   /** The heap after the warm-up, in bytes, with all garbage collected. */
   heapBefore: number;
   /** The heap at the end. */
   heapAfter: number;
-  /** How long the fastest fifth of the first tenth took, in milliseconds. */
+  /** The time of the fastest fifth of the first tenth, in milliseconds. */
   first: number;
-  /** How long the fastest fifth of the last tenth took. */
+  /** The time of the fastest fifth of the last tenth. */
   last: number;
 }
 
-/** Does something so many times in a process of its own, after a warm-up. */
+/** Repeats a statement in a child process, after a warm-up. */
 async function measure(times: number, something: string): Promise<Measured> {
   const { stdout } = await runChildProcess(
     `
@@ -55,7 +55,7 @@ async function measure(times: number, something: string): Promise<Measured> {
   return JSON.parse(stdout);
 }
 
-/** Fails if the heap has grown by more than a tenth, or it takes twice as long. */
+/** Fails if the heap grows by more than a tenth or the time doubles. */
 function assertSteady({ heapBefore, heapAfter, first, last }: Measured): void {
   assert(
     heapAfter <= heapBefore * 1.1,

@@ -3,6 +3,7 @@ import { FakeTime } from "@std/testing/time";
 import {
   MemoryPipelineRunRepository,
   PipelineRunRegistry,
+  type RunContext,
   UnknownRunError,
 } from "../../mod.ts";
 import { assertPending, runMicrotasks } from "../assert_pending.ts";
@@ -20,12 +21,8 @@ import {
   RUN_ID,
   SPEC,
   SPELLINGS,
+  UNSHOWABLE,
 } from "../known_run.ts";
-import { WatchedSignal } from "../watched_signal.ts";
-
-const UNSHOWABLE = "Unknown error: it cannot be shown as a string";
-
-// abort()
 
 Deno.test("PipelineRunRegistry.abort() ends the run as aborted", async () => {
   const repository = new MemoryPipelineRunRepository();
@@ -52,7 +49,7 @@ for (
     ["something that cannot be shown", Object.create(null), UNSHOWABLE],
   ] as [string, unknown, string][]
 ) {
-  Deno.test(`PipelineRunRegistry.abort() tells ${name} as its reason`, async () => {
+  Deno.test(`PipelineRunRegistry.abort() takes ${name} as its reason`, async () => {
     const repository = new MemoryPipelineRunRepository();
     await using registry = new PipelineRunRegistry({ repository });
     const { outcome, run } = await registerHeld(registry);
@@ -68,7 +65,7 @@ for (
   });
 }
 
-Deno.test("PipelineRunRegistry.abort() understands any spelling of the run id", async () => {
+Deno.test("PipelineRunRegistry.abort() accepts any spelling of the run id", async () => {
   await using registry = new PipelineRunRegistry();
   for (const spelling of SPELLINGS) {
     const { outcome } = await registerHeld(registry);
@@ -77,7 +74,7 @@ Deno.test("PipelineRunRegistry.abort() understands any spelling of the run id", 
   }
 });
 
-Deno.test("PipelineRunRegistry.abort() before the start keeps the work from being called", async () => {
+Deno.test("PipelineRunRegistry.abort() before the start prevents the call of the work", async () => {
   await using registry = new PipelineRunRegistry();
   let called = false;
   const outcome = registry.registerInline(KNOWN, () => {
@@ -88,6 +85,19 @@ Deno.test("PipelineRunRegistry.abort() before the start keeps the work from bein
   await runMicrotasks();
   assertEquals(called, false);
   assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
+});
+
+Deno.test("PipelineRunRegistry.abort() before registerBackground() resolves prevents the call of the work", async () => {
+  await using registry = new PipelineRunRegistry();
+  let called = false;
+  const handle = registry.registerBackground(KNOWN, () => {
+    called = true;
+    return forever();
+  });
+  await registry.abort(RUN_ID);
+  const { phase } = await (await handle).outcome;
+  assertEquals(phase, { name: "Errored", message: "aborted" });
+  assertEquals(called, false);
 });
 
 Deno.test("PipelineRunRegistry.abort() a second time changes nothing", async () => {
@@ -104,7 +114,24 @@ Deno.test("PipelineRunRegistry.abort() a second time changes nothing", async () 
   assertEquals(repository.asked.length, 2);
 });
 
-Deno.test("PipelineRunRegistry.abort() leaves a finished run as it is", async () => {
+Deno.test("PipelineRunRegistry.abort() publishes one Errored event and writes one row, however often it is called", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  await registry.registerBackground(KNOWN, forever);
+  for (let i = 0; i < 3; i++) await registry.abort(RUN_ID);
+  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
+  await registry.registerInline(KNOWN, noop);
+  await registry.abort(RUN_ID);
+  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
+  assertEquals(await statuses(repository, RUN_ID), [
+    "STARTED",
+    "ERRORED",
+    "STARTED",
+    "COMPLETED",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry.abort() does not change a finished run", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   await registry.registerInline(KNOWN, noop);
@@ -114,7 +141,7 @@ Deno.test("PipelineRunRegistry.abort() leaves a finished run as it is", async ()
   assertEquals(repository.asked.length, 2);
 });
 
-Deno.test("PipelineRunRegistry.abort() leaves a run alone whose completion is being written", async () => {
+Deno.test("PipelineRunRegistry.abort() does not change a run whose completion is being written", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const { complete, outcome, run } = await registerHeld(registry);
@@ -145,6 +172,29 @@ Deno.test("PipelineRunRegistry.abort() fires the signal at once and resolves whe
   assertEquals(registry.snapshotStatus(RUN_ID)?.name, "Errored");
 });
 
+Deno.test("PipelineRunRegistry.abort() ends the run in time when the repository does not answer", async () => {
+  using time = new FakeTime();
+  const repository = new ControlledRepository();
+  repository.beforeRow = forever;
+  await using registry = new PipelineRunRegistry({
+    repository,
+    clock: Date.now,
+    onWarning: noop,
+  });
+  const kinds = kindsOf(registry, RUN_ID);
+  const { signal } = (await registerHeld(registry)).run;
+  const aborted = registry.abort(RUN_ID);
+  assertEquals(signal.aborted, true);
+  await assertPending(aborted);
+  time.tick(5_000);
+  await aborted;
+  assertEquals(await kinds, ["Started", "Errored"]);
+  const down = registry.shutdown();
+  await assertPending(down);
+  time.tick(5_000);
+  await down;
+});
+
 Deno.test("PipelineRunRegistry.abort() rejects for an unknown run", async () => {
   const { repository, calls } = recordingRepository();
   await using registry = new PipelineRunRegistry({ repository });
@@ -165,14 +215,14 @@ Deno.test("UnknownRunError.runId is in canonical spelling", async () => {
   assertEquals(error.runId, RUN_ID);
 });
 
-Deno.test("PipelineRunRegistry.abort() rejects for a run that is only waited for", async () => {
+Deno.test("PipelineRunRegistry.abort() rejects for a run that has only subscribers", async () => {
   await using registry = new PipelineRunRegistry();
   const events = registry.subscribe(RUN_ID);
   await assertRejects(() => registry.abort(RUN_ID), UnknownRunError);
   await events.cancel();
 });
 
-Deno.test("PipelineRunRegistry.abort() writes no row when it is not to", async () => {
+Deno.test("PipelineRunRegistryOptions.abortWritesErroredRow keeps abort() from writing a row", async () => {
   const repository = new MemoryPipelineRunRepository();
   await using registry = new PipelineRunRegistry({
     repository,
@@ -188,7 +238,7 @@ Deno.test("PipelineRunRegistry.abort() writes no row when it is not to", async (
   assertEquals(await statuses(repository, RUN_ID), ["STARTED"]);
 });
 
-Deno.test("PipelineRunRegistry writes the row of failing work also when aborts write none", async () => {
+Deno.test("PipelineRunRegistryOptions.abortWritesErroredRow does not apply to work that fails", async () => {
   const repository = new MemoryPipelineRunRepository();
   await using registry = new PipelineRunRegistry({
     repository,
@@ -199,7 +249,7 @@ Deno.test("PipelineRunRegistry writes the row of failing work also when aborts w
 });
 
 for (const ending of ["complete", "reject"] as const) {
-  Deno.test(`PipelineRunRegistry.abort() drops what ignores the signal and later ${ending}s`, async () => {
+  Deno.test(`PipelineRunRegistry.abort() drops work that ignores the signal and later ${ending}s`, async () => {
     await using registry = new PipelineRunRegistry();
     const held = await registerHeld(registry);
     await registry.abort(RUN_ID);
@@ -211,6 +261,24 @@ for (const ending of ["complete", "reject"] as const) {
     });
   });
 }
+
+Deno.test("PipelineRunRegistry.abort() drops the late result of an inline run", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const begun = Promise.withResolvers<RunContext>();
+  const work = Promise.withResolvers<void>();
+  const outcome = registry.registerInline(KNOWN, (run) => {
+    begun.resolve(run);
+    return work.promise;
+  });
+  const { signal } = await begun.promise;
+  await registry.abort(RUN_ID);
+  assertEquals(signal.aborted, true);
+  work.resolve();
+  await runMicrotasks();
+  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  assertEquals(await statuses(repository, RUN_ID), ["STARTED", "ERRORED"]);
+});
 
 Deno.test("PipelineRunRegistry.abort() can be called by the run's own work", async () => {
   await using registry = new PipelineRunRegistry();
@@ -246,7 +314,7 @@ Deno.test("PipelineRunRegistry.abort() runs the finally block of a generator", a
   assertEquals(await kindsOf(registry, runId), ["Started", "Errored"]);
 });
 
-Deno.test("PipelineRunRegistry.abort() asks the iterator of the work to return, once", async () => {
+Deno.test("PipelineRunRegistry.abort() calls return() of the work's iterator once", async () => {
   await using registry = new PipelineRunRegistry();
   const asked = Promise.withResolvers<void>();
   let returned = 0;
@@ -268,7 +336,7 @@ Deno.test("PipelineRunRegistry.abort() asks the iterator of the work to return, 
   assertEquals(returned, 1);
 });
 
-Deno.test("PipelineRunRegistry.abort() asks an iterator that cannot return for no further value", async () => {
+Deno.test("PipelineRunRegistry.abort() reads no further value from an iterator without return()", async () => {
   await using registry = new PipelineRunRegistry();
   const asked = Promise.withResolvers<void>();
   const value = Promise.withResolvers<IteratorResult<number>>();
@@ -315,108 +383,3 @@ for (const [name, give] of Object.entries(RETURNS)) {
     assertEquals((await outcome).phase.name, "Errored");
   });
 }
-
-// RunSpec.timeout
-
-Deno.test("RunSpec.timeout ends the run when it is over", async () => {
-  using time = new FakeTime();
-  const repository = new MemoryPipelineRunRepository();
-  await using registry = new PipelineRunRegistry({ repository });
-  const { outcome, run } = await registerHeld(registry, {
-    ...KNOWN,
-    timeout: 50,
-  });
-  const { signal } = run;
-  time.tick(49);
-  await assertPending(outcome);
-  time.tick(1);
-  const message = "timed out after 50 ms";
-  assertEquals(await outcome, {
-    runId: RUN_ID,
-    phase: { name: "Errored", message },
-    durable: true,
-  });
-  assertEquals(signal.reason.name, "TimeoutError");
-  const row = await repository.getPipelineRun(RUN_ID);
-  assertEquals(row?.runInfo, { data: "None", error: message });
-});
-
-Deno.test("RunSpec.timeout writes a row also when aborts write none", async () => {
-  using time = new FakeTime();
-  const repository = new MemoryPipelineRunRepository();
-  await using registry = new PipelineRunRegistry({
-    repository,
-    abortWritesErroredRow: false,
-  });
-  const { outcome } = await registerHeld(registry, { ...KNOWN, timeout: 50 });
-  time.tick(50);
-  assertEquals((await outcome).durable, true);
-  assertEquals(await statuses(repository, RUN_ID), ["STARTED", "ERRORED"]);
-});
-
-Deno.test("RunSpec.timeout leaves no timer behind a run that ended before", async () => {
-  await using registry = new PipelineRunRegistry();
-  await registry.registerInline({ ...SPEC, timeout: 2 ** 31 - 1 }, noop);
-});
-
-// RunSpec.signal
-
-Deno.test("RunSpec.signal aborts the run with its reason", async () => {
-  await using registry = new PipelineRunRegistry();
-  const controller = new AbortController();
-  const { outcome, run } = await registerHeld(registry, {
-    ...KNOWN,
-    signal: controller.signal,
-  });
-  const { signal } = run;
-  controller.abort(new Error("enough"));
-  assertEquals((await outcome).phase, {
-    name: "Errored",
-    message: "aborted: enough",
-  });
-  assertStrictEquals(signal.reason, controller.signal.reason);
-});
-
-Deno.test("RunSpec.signal aborts like abort() when it has no reason", async () => {
-  const repository = new MemoryPipelineRunRepository();
-  await using registry = new PipelineRunRegistry({ repository });
-  const controller = new AbortController();
-  const { outcome } = await registerHeld(registry, {
-    ...KNOWN,
-    signal: controller.signal,
-  });
-  controller.abort();
-  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
-  const row = await repository.getPipelineRun(RUN_ID);
-  assertEquals(row?.runInfo?.error, "abort");
-});
-
-Deno.test("RunSpec.signal that has fired keeps the work from being called", async () => {
-  await using registry = new PipelineRunRegistry();
-  let called = false;
-  const { phase } = await registry.registerInline(
-    { ...KNOWN, signal: AbortSignal.abort("enough") },
-    () => {
-      called = true;
-    },
-  );
-  assertEquals(phase, { name: "Errored", message: "aborted: enough" });
-  assertEquals(called, false);
-  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
-});
-
-Deno.test("RunSpec.signal is let go of when the run ends", async () => {
-  await using registry = new PipelineRunRegistry();
-  const watched = new WatchedSignal();
-  const { signal } = watched;
-  await registry.registerInline({ ...SPEC, signal }, noop);
-  assertEquals(watched.listeners.size, 0);
-});
-
-Deno.test("RunSpec.signal does not touch a run that has ended", async () => {
-  await using registry = new PipelineRunRegistry();
-  const controller = new AbortController();
-  await registry.registerInline({ ...KNOWN, signal: controller.signal }, noop);
-  controller.abort();
-  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
-});

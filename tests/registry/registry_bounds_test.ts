@@ -1,19 +1,17 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { FakeTime } from "@std/testing/time";
 import {
   MemoryPipelineRunRepository,
   PipelineRunRegistry,
   RegistryFullError,
-  UnknownRunError,
 } from "../../mod.ts";
-import { assertPending, runMicrotasks } from "../assert_pending.ts";
+import { runMicrotasks } from "../assert_pending.ts";
 import {
   ControlledRepository,
   statuses,
 } from "../repository/controlled_repository.ts";
 import {
-  eventsOf,
   forever,
+  kindsOf,
   KNOWN,
   noop,
   registerHeld,
@@ -21,9 +19,7 @@ import {
   SPEC,
 } from "../known_run.ts";
 
-// Capacity
-
-Deno.test("PipelineRunRegistry forgets the run that finished first when it is full", async () => {
+Deno.test("PipelineRunRegistry evicts the run that finished first when it is full", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 3 });
   const [a, b, c] = await Promise.all(
     [1, 2, 3].map(() => registerHeld(registry, SPEC)),
@@ -41,7 +37,7 @@ Deno.test("PipelineRunRegistry forgets the run that finished first when it is fu
   assertEquals(held(), [undefined, undefined, "Running"]);
 });
 
-Deno.test("PipelineRunRegistry refuses a run when it is full of live ones", async () => {
+Deno.test("PipelineRunRegistry refuses a run when it is full of live runs", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({
     repository,
@@ -64,10 +60,10 @@ Deno.test("PipelineRunRegistry refuses a run when it is full of live ones", asyn
   assertEquals(registry.snapshotStatus(RUN_ID), undefined);
 });
 
-Deno.test("PipelineRunRegistry keeps who waits for a run that it refused", async () => {
+Deno.test("PipelineRunRegistry keeps the subscribers of a run that it refused", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 1 });
   const { complete, outcome } = await registerHeld(registry, SPEC);
-  const events = eventsOf(registry, RUN_ID);
+  const kinds = kindsOf(registry, RUN_ID);
   await assertRejects(
     () => registry.registerInline(KNOWN, noop),
     RegistryFullError,
@@ -75,13 +71,13 @@ Deno.test("PipelineRunRegistry keeps who waits for a run that it refused", async
   complete();
   await outcome;
   await registry.registerInline(KNOWN, noop);
-  assertEquals((await events).map(({ kind }) => kind), [
+  assertEquals(await kinds, [
     "Started",
     "Completed",
   ]);
 });
 
-Deno.test("PipelineRunRegistry takes as many concurrent registrations as there is room", async () => {
+Deno.test("PipelineRunRegistry accepts as many concurrent registrations as it has room", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 3 });
   for (let i = 0; i < 2; i++) await registry.registerInline(SPEC, noop);
   const results = await Promise.allSettled(
@@ -97,7 +93,31 @@ Deno.test("PipelineRunRegistry takes as many concurrent registrations as there i
   }
 });
 
-Deno.test("PipelineRunRegistry forgets no other run for a fresh attempt", async () => {
+Deno.test("PipelineRunRegistry holds no more runs than maxInMemoryRuns under concurrent registrations", async () => {
+  for (const finished of [0, 3, 8]) {
+    await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 8 });
+    for (let i = 0; i < finished; i++) {
+      await registry.registerInline(SPEC, noop);
+    }
+    const ids = Array.from({ length: 32 }, () => crypto.randomUUID());
+    const results = await Promise.allSettled(ids.map((runId, i) => {
+      const spec = { ...SPEC, runId };
+      return i % 2 === 0
+        ? registry.registerBackground(spec, forever)
+        : Promise.resolve().then(() =>
+          registry.registerBackground(spec, forever)
+        );
+    }));
+    const held = ids.filter((id) => registry.snapshotStatus(id) !== undefined);
+    assertEquals(held.length, 8);
+    for (const result of results) {
+      if (result.status === "fulfilled") continue;
+      assertInstanceOf(result.reason, RegistryFullError);
+    }
+  }
+});
+
+Deno.test("PipelineRunRegistry evicts no other run for a fresh attempt", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 2 });
   const { runId } = await registry.registerInline(SPEC, noop);
   await registry.registerInline(KNOWN, noop);
@@ -105,7 +125,7 @@ Deno.test("PipelineRunRegistry forgets no other run for a fresh attempt", async 
   assertEquals(registry.snapshotStatus(runId), { name: "Completed" });
 });
 
-Deno.test("PipelineRunRegistry does not forget a fresh attempt for its former one", async () => {
+Deno.test("PipelineRunRegistry does not evict a fresh attempt in place of its former one", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 2 });
   await registry.registerInline(KNOWN, noop);
   await registry.registerInline(SPEC, noop);
@@ -115,7 +135,22 @@ Deno.test("PipelineRunRegistry does not forget a fresh attempt for its former on
   assertEquals(registry.snapshotStatus(run.runId), { name: "Running" });
 });
 
-Deno.test("PipelineRunRegistry puts a fresh attempt behind who finished before it", async () => {
+Deno.test("PipelineRunRegistry never evicts a live run whose former attempt has finished", async () => {
+  let now = 0;
+  await using registry = new PipelineRunRegistry({
+    clock: () => now,
+    finishedRetention: 1_000,
+    maxInMemoryRuns: 2,
+  });
+  await registry.registerInline(KNOWN, noop);
+  await registry.registerBackground(KNOWN, forever);
+  now = 2_000;
+  await registry.sweep();
+  for (let i = 0; i < 3; i++) await registry.registerInline(SPEC, noop);
+  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Running" });
+});
+
+Deno.test("PipelineRunRegistry evicts a fresh attempt after the runs that finished before it", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 2 });
   await registry.registerInline(KNOWN, noop);
   const { runId } = await registry.registerInline(SPEC, noop);
@@ -125,7 +160,7 @@ Deno.test("PipelineRunRegistry puts a fresh attempt behind who finished before i
   assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
 });
 
-Deno.test("PipelineRunRegistry keeps the payload and the rows of a live run, however many runs end meanwhile", async () => {
+Deno.test("PipelineRunRegistry keeps the payload and the rows of a live run while 5,000 others end", async () => {
   const repository = new MemoryPipelineRunRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const { run } = await registerHeld(registry);
@@ -133,108 +168,4 @@ Deno.test("PipelineRunRegistry keeps the payload and the rows of a live run, how
   for (let i = 0; i < 5_000; i++) await registry.registerInline(SPEC, noop);
   assertEquals(await registry.getPayload(RUN_ID), { key: 1 });
   assertEquals(await statuses(repository, RUN_ID), ["STARTED"]);
-});
-
-// Retention
-
-Deno.test("PipelineRunRegistry.sweep() forgets finished runs whose time is over, and tells how many", async () => {
-  let now = 0;
-  await using registry = new PipelineRunRegistry({
-    clock: () => now,
-    finishedRetention: 1_000,
-  });
-  await registry.registerInline(SPEC, noop);
-  await registry.registerInline(SPEC, noop);
-  now = 500;
-  await registry.registerInline(KNOWN, noop);
-  now = 999;
-  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
-  now = 1_000;
-  assertEquals(await registry.sweep(), { evicted: 2, reaped: 0, pruned: 0 });
-  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
-  now = 1_500;
-  assertEquals(await registry.sweep(), { evicted: 1, reaped: 0, pruned: 0 });
-  assertEquals(registry.snapshotStatus(RUN_ID), undefined);
-});
-
-Deno.test("PipelineRunRegistry.sweep() never forgets a live run", async () => {
-  let now = 0;
-  await using registry = new PipelineRunRegistry({
-    clock: () => now,
-    finishedRetention: 1,
-  });
-  await registerHeld(registry);
-  now = Number.MAX_SAFE_INTEGER;
-  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
-  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Running" });
-});
-
-Deno.test("PipelineRunRegistry.sweep() counts the time from the end of the run", async () => {
-  let now = 0;
-  await using registry = new PipelineRunRegistry({
-    clock: () => now,
-    finishedRetention: 1_000,
-  });
-  const { complete, outcome } = await registerHeld(registry);
-  now = 5_000;
-  complete();
-  await outcome;
-  now = 5_999;
-  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
-});
-
-Deno.test("PipelineRunRegistry.sweep() gives a fresh attempt its own time", async () => {
-  let now = 0;
-  await using registry = new PipelineRunRegistry({
-    clock: () => now,
-    finishedRetention: 1_000,
-  });
-  await registry.registerInline(KNOWN, noop);
-  now = 900;
-  await registry.registerInline(KNOWN, noop);
-  now = 1_100;
-  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
-});
-
-Deno.test("PipelineRunRegistry.sweep() makes a run unknown", async () => {
-  await using registry = new PipelineRunRegistry({ finishedRetention: 0 });
-  await registry.registerInline(KNOWN, noop);
-  await registry.sweep();
-  await assertRejects(() => registry.abort(RUN_ID), UnknownRunError);
-  assertEquals(registry.watcherFor(RUN_ID), undefined);
-  const reader = registry.subscribe(RUN_ID).getReader();
-  await assertPending(reader.read());
-  await reader.cancel();
-});
-
-Deno.test("PipelineRunRegistry.sweep() never forgets when finishedRetention is Infinity", async () => {
-  let now = 0;
-  await using registry = new PipelineRunRegistry({
-    clock: () => now,
-    finishedRetention: Infinity,
-  });
-  await registry.registerInline(SPEC, noop);
-  now = Number.MAX_SAFE_INTEGER;
-  assertEquals(await registry.sweep(), { evicted: 0, reaped: 0, pruned: 0 });
-});
-
-Deno.test("PipelineRunRegistry.sweep() heeds no jump of the wall clock", async () => {
-  using time = new FakeTime();
-  await using registry = new PipelineRunRegistry();
-  await registry.registerInline(KNOWN, noop);
-  time.tick(48 * 3_600_000);
-  await registry.sweep();
-  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
-});
-
-Deno.test("PipelineRunRegistry forgets runs whose time is over as others are registered", async () => {
-  let now = 0;
-  await using registry = new PipelineRunRegistry({
-    clock: () => now,
-    finishedRetention: 1_000,
-  });
-  await registry.registerInline(KNOWN, noop);
-  now = 1_000;
-  await registry.registerInline(SPEC, noop);
-  assertEquals(registry.snapshotStatus(RUN_ID), undefined);
 });

@@ -11,12 +11,14 @@ import {
   type SubscribeOptions,
 } from "../../mod.ts";
 import { assertPending, runMicrotasks } from "../assert_pending.ts";
+import { ControlledRepository } from "../repository/controlled_repository.ts";
 import {
   eventsOf,
   forever,
   kindsOf,
   KNOWN,
   noop,
+  numberedKinds,
   OTHER_RUN_ID,
   registerHeld,
   RUN_ID,
@@ -25,11 +27,6 @@ import {
 } from "../known_run.ts";
 import { WatchedSignal } from "../watched_signal.ts";
 
-/** The numbers and kinds of events. */
-function told(events: RunEvent[]): string[] {
-  return events.map(({ seq, kind }) => `${seq} ${kind}`);
-}
-
 /** Work that yields 1 and 2. */
 async function* yieldTwice() {
   yield 1;
@@ -37,12 +34,12 @@ async function* yieldTwice() {
   yield 2;
 }
 
-Deno.test("PipelineRunRegistry.subscribe() waits for a run that nobody registered yet", async () => {
+Deno.test("PipelineRunRegistry.subscribe() waits for a run that is not registered yet", async () => {
   await using registry = new PipelineRunRegistry();
-  const events = eventsOf(registry, SPELLINGS[1]);
-  await assertPending(events);
+  const kinds = kindsOf(registry, SPELLINGS[1]);
+  await assertPending(kinds);
   await registry.registerInline(KNOWN, noop);
-  assertEquals((await events).map(({ kind }) => kind), [
+  assertEquals(await kinds, [
     "Started",
     "Completed",
   ]);
@@ -51,14 +48,11 @@ Deno.test("PipelineRunRegistry.subscribe() waits for a run that nobody registere
 Deno.test("PipelineRunRegistry.subscribe() gives every subscriber every event", async () => {
   await using registry = new PipelineRunRegistry();
   const before = eventsOf(registry, RUN_ID);
-  const { outcome } = await registry.registerBackground(
-    KNOWN,
-    yieldTwice,
-  );
+  const { outcome } = await registry.registerBackground(KNOWN, yieldTwice);
   const meanwhile = eventsOf(registry, RUN_ID);
   await outcome;
   const afterwards = await eventsOf(registry, RUN_ID);
-  assertEquals(told(afterwards), [
+  assertEquals(numberedKinds(afterwards), [
     "1 Started",
     "2 Yield",
     "3 Yield",
@@ -68,26 +62,54 @@ Deno.test("PipelineRunRegistry.subscribe() gives every subscriber every event", 
   assertEquals(await meanwhile, afterwards);
 });
 
+Deno.test("PipelineRunRegistry.subscribe() gives every event of 500 concurrent runs", async () => {
+  await using registry = new PipelineRunRegistry();
+  const ids = Array.from({ length: 500 }, () => crypto.randomUUID());
+  const seen = ids.flatMap((runId) => {
+    const early = kindsOf(registry, runId);
+    void registry.registerInline({ ...SPEC, runId }, async function* () {
+      yield 1;
+    });
+    assertEquals(registry.snapshotStatus(runId) === undefined, false);
+    return [early, kindsOf(registry, runId)];
+  });
+  for (const kinds of await Promise.all(seen)) {
+    assertEquals(kinds, ["Started", "Yield", "Completed"]);
+  }
+});
+
 Deno.test("PipelineRunRegistry.subscribe() right after registerBackground() misses nothing", async () => {
   await using registry = new PipelineRunRegistry();
   const { runId } = await registry.registerBackground(SPEC, noop);
   assertEquals(await kindsOf(registry, runId), ["Started", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives a finished run from the oldest event held, the last among it", async () => {
+Deno.test("PipelineRunRegistry.subscribe() replays a finished run from the oldest event held", async () => {
   await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
   await registry.registerInline(KNOWN, yieldTwice);
   assertEquals(await kindsOf(registry, RUN_ID), ["Yield", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives the current attempt only", async () => {
+Deno.test("PipelineRunRegistry.subscribe() replays a finished run and closes", async () => {
+  await using registry = new PipelineRunRegistry();
+  await registry.registerInline(KNOWN, async function* () {
+    yield 1;
+  });
+  assertEquals(await kindsOf(registry, RUN_ID), [
+    "Started",
+    "Yield",
+    "Completed",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() gives only the current attempt", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline(KNOWN, yieldTwice);
   await registry.registerInline(KNOWN, noop);
   assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() understands any spelling of the run id", async () => {
+Deno.test("PipelineRunRegistry.subscribe() accepts any spelling of the run id", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline(KNOWN, noop);
   for (const spelling of SPELLINGS) {
@@ -95,7 +117,7 @@ Deno.test("PipelineRunRegistry.subscribe() understands any spelling of the run i
   }
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives a live run from what follows seq n", async () => {
+Deno.test("SubscribeOptions.after starts a live run after that event", async () => {
   await using registry = new PipelineRunRegistry();
   const { run, complete } = await registerHeld(registry);
   run.publish(1);
@@ -108,7 +130,7 @@ Deno.test("PipelineRunRegistry.subscribe() gives a live run from what follows se
   );
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives a finished run from what follows seq n", async () => {
+Deno.test("SubscribeOptions.after starts a finished run after that event", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline(KNOWN, yieldTwice);
   for (const after of [0, 1, 2, 3]) {
@@ -119,13 +141,13 @@ Deno.test("PipelineRunRegistry.subscribe() gives a finished run from what follow
   }
 });
 
-Deno.test("PipelineRunRegistry.subscribe() closes at once when seq n was the last", async () => {
+Deno.test("SubscribeOptions.after closes the stream at once if that event was the last", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline(KNOWN, noop);
   assertEquals(await eventsOf(registry, RUN_ID, { after: 2 }), []);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() counts what follows seq n and is gone as lag", async () => {
+Deno.test("SubscribeOptions.after counts dropped events after it as lag", async () => {
   await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
   await registry.registerInline(KNOWN, yieldTwice);
   const [first, ...rest] = await eventsOf(registry, RUN_ID, {
@@ -136,7 +158,7 @@ Deno.test("PipelineRunRegistry.subscribe() counts what follows seq n and is gone
   assertEquals(rest.map(({ seq }) => seq), [3, 4]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() counts what follows seq n of a former attempt as lag", async () => {
+Deno.test("SubscribeOptions.after counts the rest of a former attempt as lag", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline(KNOWN, yieldTwice);
   await registry.registerInline(KNOWN, noop);
@@ -148,14 +170,14 @@ Deno.test("PipelineRunRegistry.subscribe() counts what follows seq n of a former
   assertEquals(rest.map(({ seq }) => seq), [5, 6]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives what follows seq n of a run that is waited for", async () => {
+Deno.test("SubscribeOptions.after starts a run that is not registered yet after that event", async () => {
   await using registry = new PipelineRunRegistry();
   const events = eventsOf(registry, RUN_ID, { after: 1 });
   await registry.registerInline(KNOWN, noop);
   assertEquals((await events).map(({ seq }) => seq), [2]);
 });
 
-/** Subscribes, then lets a run publish so many more events than are held. */
+/** Subscribes to a run that publishes so many events more than are held. */
 async function lagBy(excess: number, options: SubscribeOptions) {
   await using registry = new PipelineRunRegistry({ channelCapacity: 4 });
   const events = registry.subscribe<number>(RUN_ID, options);
@@ -167,30 +189,41 @@ async function lagBy(excess: number, options: SubscribeOptions) {
   );
 }
 
-Deno.test("PipelineRunRegistry.subscribe() does not lag by exactly what is held", async () => {
+Deno.test("PipelineRunRegistry.subscribe() does not lag while every event is held", async () => {
   assertEquals(await lagBy(0, {}), [1, 2, 3, 4]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() closes after Lagged by default", async () => {
+Deno.test("SubscribeOptions.lag closes the stream after Lagged by default", async () => {
   assertEquals(await lagBy(1, {}), ["missed 1"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() closes after Lagged when told to", async () => {
+Deno.test("SubscribeOptions.lag of close closes the stream after Lagged", async () => {
   assertEquals(await lagBy(3, { lag: "close" }), ["missed 3"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() goes on after Lagged when told to skip", async () => {
+Deno.test("SubscribeOptions.lag of skip continues after Lagged", async () => {
   assertEquals(await lagBy(1, { lag: "skip" }), ["missed 1", 2, 3, 4, 5]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() reports exactly as many as were not delivered", async () => {
+Deno.test("PipelineRunRegistry.subscribe() reports exactly how many events were missed", async () => {
   assertEquals(
     await lagBy(1_000, { lag: "skip" }),
     ["missed 1000", 1001, 1002, 1003, 1004],
   );
 });
 
-Deno.test("PipelineRunRegistry.subscribe() lets a reader lag without touching the others", async () => {
+Deno.test("PipelineRunRegistry.subscribe() reports lag as Lagged, never as Errored", async () => {
+  await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
+  const events = registry.subscribe(RUN_ID, { lag: "skip" });
+  await registry.registerInline<number>(KNOWN, ({ publish }) => {
+    for (let i = 0; i < 10; i++) publish(i);
+  });
+  const [first, ...rest] = await Array.fromAsync(events);
+  assertEquals(first.kind === "Lagged" && first.missed, 10);
+  assertEquals(rest.map(({ kind }) => kind), ["Yield", "Completed"]);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() lets one reader lag without affecting the others", async () => {
   await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
   const slow = registry.subscribe(RUN_ID);
   const fast = eventsOf(registry, RUN_ID);
@@ -200,24 +233,12 @@ Deno.test("PipelineRunRegistry.subscribe() lets a reader lag without touching th
     await runMicrotasks();
   }
   complete();
-  assertEquals((await fast).map(({ seq }) => seq), [
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    12,
-  ]);
+  const seqs = (await fast).map(({ seq }) => seq);
+  assertEquals(seqs, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
   await slow.cancel();
 });
 
-Deno.test("PipelineRunRegistry.subscribe() gives a stream whose cancelling leaves the run alone", async () => {
+Deno.test("PipelineRunRegistry.subscribe() gives a stream that can be cancelled without ending the run", async () => {
   await using registry = new PipelineRunRegistry();
   const { run, complete, outcome } = await registerHeld(registry);
   const events = registry.subscribe(RUN_ID);
@@ -227,7 +248,7 @@ Deno.test("PipelineRunRegistry.subscribe() gives a stream whose cancelling leave
   assertEquals((await outcome).phase, { name: "Completed" });
 });
 
-Deno.test("PipelineRunRegistry.subscribe() errors the stream with the reason of its signal", async () => {
+Deno.test("SubscribeOptions.signal errors the stream with its reason", async () => {
   await using registry = new PipelineRunRegistry();
   const { complete, outcome } = await registerHeld(registry);
   const controller = new AbortController();
@@ -243,7 +264,7 @@ Deno.test("PipelineRunRegistry.subscribe() errors the stream with the reason of 
   assertEquals((await outcome).phase, { name: "Completed" });
 });
 
-Deno.test("PipelineRunRegistry.subscribe() errors the stream of a signal that has fired", async () => {
+Deno.test("SubscribeOptions.signal that has fired errors the stream", async () => {
   await using registry = new PipelineRunRegistry();
   const reason = new Error("gone");
   const signal = AbortSignal.abort(reason);
@@ -264,7 +285,7 @@ const READERS: Record<
   "pipeTo()": (events) => events.pipeTo(new WritableStream()),
 };
 for (const [name, read] of Object.entries(READERS)) {
-  Deno.test(`PipelineRunRegistry.subscribe() leaves no listener on the signal of a stream read by ${name}`, async () => {
+  Deno.test(`SubscribeOptions.signal has no listener after its stream was read by ${name}`, async () => {
     await using registry = new PipelineRunRegistry();
     await registry.registerInline(KNOWN, noop);
     const watched = new WatchedSignal();
@@ -315,7 +336,28 @@ Deno.test("PipelineRunRegistry.subscribe() bounds the subscriptions to unknown r
   for (const stream of streams) await stream.cancel();
 });
 
-Deno.test("PipelineRunRegistry.subscribe() counts no subscription to a run that was registered meanwhile", async () => {
+Deno.test("PipelineRunRegistry.subscribe() bounds and frees 10,000 subscriptions to unknown runs without writing rows", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({
+    repository,
+    maxInMemoryRuns: 1,
+    maxAwaitedSubscriptions: 10_000,
+  });
+  const subscribe = () => registry.subscribe(crypto.randomUUID());
+  const streams = Array.from({ length: 10_000 }, subscribe);
+  assertThrows(subscribe, RegistryFullError);
+  const { phase } = await registry.registerInline(SPEC, noop);
+  assertEquals(phase, { name: "Completed" });
+  await Promise.all(streams.splice(0, 5_000).map((stream) => stream.cancel()));
+  streams.push(...Array.from({ length: 5_000 }, subscribe));
+  await registry.shutdown();
+  for (const stream of streams) {
+    assertEquals(await Array.fromAsync(stream), []);
+  }
+  assertEquals(repository.asked.length, 2);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() does not count subscriptions to a run that was registered meanwhile", async () => {
   await using registry = new PipelineRunRegistry({
     maxAwaitedSubscriptions: 1,
   });
@@ -337,7 +379,7 @@ Deno.test("PipelineRunRegistry.subscribe() to an unknown run takes no room from 
   for (const stream of streams) await stream.cancel();
 });
 
-Deno.test("PipelineRunRegistry.subscribe() keeps its stream when its run is forgotten", async () => {
+Deno.test("PipelineRunRegistry.subscribe() keeps the stream of a run that is evicted", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 1 });
   await registry.registerInline(KNOWN, noop);
   const events = registry.subscribe(RUN_ID);

@@ -3,23 +3,21 @@ import { FakeTime } from "@std/testing/time";
 import {
   PipelineRunRegistry,
   type PipelineRunRegistryOptions,
-  type RegistryWarning,
 } from "../../mod.ts";
 import { runMicrotasks } from "../assert_pending.ts";
+import { noop, SPEC } from "../known_run.ts";
 import { MOD, runChildProcess } from "../child_process.ts";
+import { recordWarnings } from "./recorded_warnings.ts";
 
 const MINUTE = 60_000;
 
-/** A registry with one finished run, which is forgotten when it is swept. */
+/** A registry with one finished run, which is evicted when it is swept. */
 async function openRegistry(options: PipelineRunRegistryOptions = {}) {
   const registry = new PipelineRunRegistry({
     finishedRetention: 0,
     ...options,
   });
-  const { runId } = await registry.registerInline(
-    { pipelineName: "ingest" },
-    () => {},
-  );
+  const { runId } = await registry.registerInline(SPEC, noop);
   return {
     registry,
     get isSwept() {
@@ -38,7 +36,7 @@ type Cron = (
   handler: () => Promise<void>,
 ) => Promise<void>;
 
-/** Puts another `Deno.cron`, or none, in place of the present one. */
+/** Replaces `Deno.cron`; `undefined` removes it. */
 function replaceCron(cron: Cron | undefined): Disposable {
   const present = Object.getOwnPropertyDescriptor(Deno, "cron");
   Object.defineProperty(Deno, "cron", { value: cron, configurable: true });
@@ -50,7 +48,7 @@ function replaceCron(cron: Cron | undefined): Disposable {
   };
 }
 
-/** A `Deno.cron` that fires when a test says so. */
+/** A `Deno.cron` that a test fires by hand. */
 function fakeCron() {
   const crons: {
     name: string;
@@ -68,9 +66,7 @@ function fakeCron() {
   return { crons, [Symbol.dispose]: () => replaced[Symbol.dispose]() };
 }
 
-// The timer
-
-Deno.test("PipelineRunRegistry is swept every minute by a timer where Deno.cron is missing", async () => {
+Deno.test("PipelineRunRegistry is swept every minute by a timer if Deno.cron is missing", async () => {
   using _cron = replaceCron(undefined);
   using time = new FakeTime();
   await using opened = await openRegistry();
@@ -78,10 +74,7 @@ Deno.test("PipelineRunRegistry is swept every minute by a timer where Deno.cron 
   assertEquals(opened.isSwept, false);
   time.tick(1);
   assertEquals(opened.isSwept, true);
-  const { runId } = await opened.registry.registerInline(
-    { pipelineName: "ingest" },
-    () => {},
-  );
+  const { runId } = await opened.registry.registerInline(SPEC, noop);
   time.tick(MINUTE);
   assertEquals(opened.registry.snapshotStatus(runId), undefined);
 });
@@ -107,7 +100,7 @@ Deno.test("PipelineRunRegistry.shutdown() keeps the timer for the other registri
   await second.registry.shutdown();
 });
 
-Deno.test("PipelineRunRegistry.shutdown() leaves no timer behind the last registry", async () => {
+Deno.test("PipelineRunRegistry.shutdown() of the last registry leaves no timer", async () => {
   using _cron = replaceCron(undefined);
   const first = await openRegistry();
   const second = await openRegistry();
@@ -115,7 +108,7 @@ Deno.test("PipelineRunRegistry.shutdown() leaves no timer behind the last regist
   await second.registry.shutdown();
 });
 
-Deno.test("PipelineRunRegistry is swept also when made after the last one was shut down", async () => {
+Deno.test("PipelineRunRegistry is swept even if created after the last one was shut down", async () => {
   using _cron = replaceCron(undefined);
   using time = new FakeTime();
   const first = await openRegistry();
@@ -124,8 +117,6 @@ Deno.test("PipelineRunRegistry is swept also when made after the last one was sh
   time.tick(MINUTE);
   assertEquals(second.isSwept, true);
 });
-
-// Deno.cron
 
 Deno.test("PipelineRunRegistry is swept by one Deno.cron together with all others", async () => {
   using cron = fakeCron();
@@ -145,7 +136,7 @@ Deno.test("PipelineRunRegistry is swept by one Deno.cron together with all other
   assertEquals([first.isSwept, second.isSwept], [true, true]);
 });
 
-Deno.test("PipelineRunRegistry needs no timer where there is Deno.cron", async () => {
+Deno.test("PipelineRunRegistry starts no timer if Deno.cron exists", async () => {
   using _cron = fakeCron();
   using time = new FakeTime();
   await using opened = await openRegistry({ clock: () => 0 });
@@ -168,7 +159,7 @@ Deno.test("PipelineRunRegistry.shutdown() ends Deno.cron with the last registry"
   );
 });
 
-Deno.test("PipelineRunRegistry stays as it is when Deno.cron fires after shutdown()", async () => {
+Deno.test("PipelineRunRegistry is not swept when Deno.cron fires after shutdown()", async () => {
   using cron = fakeCron();
   const opened = await openRegistry();
   await opened.registry.shutdown();
@@ -183,14 +174,12 @@ const REFUSALS: Record<string, (cause: unknown) => Cron> = {
   "rejects": (cause) => () => Promise.reject(cause),
 };
 for (const [name, refuse] of Object.entries(REFUSALS)) {
-  Deno.test(`PipelineRunRegistry is swept by a timer when Deno.cron ${name}, and tells of it`, async () => {
+  Deno.test(`PipelineRunRegistry warns and is swept by a timer when Deno.cron ${name}`, async () => {
     const cause = new TypeError("refused");
     using _cron = replaceCron(refuse(cause));
     using time = new FakeTime();
-    const warnings: RegistryWarning[] = [];
-    await using opened = await openRegistry({
-      onWarning: (warning) => warnings.push(warning),
-    });
+    const { warnings, onWarning } = recordWarnings();
+    await using opened = await openRegistry({ onWarning });
     await runMicrotasks();
     assertEquals(
       warnings.map(({ kind, cause }) => ({ kind, cause })),
@@ -201,31 +190,27 @@ for (const [name, refuse] of Object.entries(REFUSALS)) {
   });
 }
 
-Deno.test("PipelineRunRegistry.shutdown() ends the timer that stands in for Deno.cron", async () => {
+Deno.test("PipelineRunRegistry.shutdown() ends the timer that replaces Deno.cron", async () => {
   using _cron = replaceCron(() => Promise.reject(new TypeError("refused")));
-  const opened = await openRegistry({ onWarning: () => {} });
+  const opened = await openRegistry({ onWarning: noop });
   await runMicrotasks();
   await opened.registry.shutdown();
 });
 
-Deno.test("PipelineRunRegistry tells nothing of a Deno.cron that rejects when it is ended", async () => {
+Deno.test("PipelineRunRegistry does not warn of a Deno.cron that rejects when it is ended", async () => {
   using _cron = replaceCron((_name, _schedule, { signal }) =>
     new Promise((_, reject) =>
       signal.addEventListener("abort", () => reject(signal.reason))
     )
   );
-  const warnings: RegistryWarning[] = [];
-  const opened = await openRegistry({
-    onWarning: (warning) => warnings.push(warning),
-  });
+  const { warnings, onWarning } = recordWarnings();
+  const opened = await openRegistry({ onWarning });
   await opened.registry.shutdown();
   await runMicrotasks();
   assertEquals(warnings, []);
 });
 
-// Processes of their own
-
-/** Ends a child that should have ended by itself, without keeping it alive. */
+/** Ends a child process that does not end by itself, without keeping it alive. */
 const WATCHDOG = `
   Deno.unrefTimer(setTimeout(() => {
     console.error("The process did not end by itself");
@@ -260,7 +245,7 @@ Deno.test("PipelineRunRegistry is swept by the genuine Deno.cron, and shutdown()
   assertEquals(stderr, "");
 });
 
-Deno.test("PipelineRunRegistry can be made again after the genuine Deno.cron was ended", async () => {
+Deno.test("PipelineRunRegistry can be created again after the genuine Deno.cron was ended", async () => {
   const { stdout } = await runChildProcess(
     `
       import { PipelineRunRegistry } from "${MOD}";
@@ -277,7 +262,7 @@ Deno.test("PipelineRunRegistry can be made again after the genuine Deno.cron was
   assertEquals(stdout, "ended\n");
 });
 
-Deno.test("PipelineRunRegistry falls back on a timer when the genuine Deno.cron refuses", async () => {
+Deno.test("PipelineRunRegistry falls back to a timer when the genuine Deno.cron refuses", async () => {
   const { stdout } = await runChildProcess(
     `
       import { PipelineRunRegistry } from "${MOD}";

@@ -1,11 +1,9 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { FakeTime } from "@std/testing/time";
 import {
+  type PipelineRunInfo,
   PipelineRunRegistry,
-  type RegistryWarning,
   RepositoryError,
 } from "../../mod.ts";
-import { assertPending } from "../assert_pending.ts";
 import {
   ControlledRepository,
   recordingRepository,
@@ -19,8 +17,7 @@ import {
   RUN_ID,
   SPEC,
 } from "../known_run.ts";
-
-// RunContext
+import { recordWarnings } from "../registry/recorded_warnings.ts";
 
 Deno.test("RunContext.publish() publishes the payload as it is", async () => {
   await using registry = new PipelineRunRegistry();
@@ -38,7 +35,7 @@ Deno.test("RunContext.publish() does nothing after the end", async () => {
   assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
 });
 
-Deno.test("RunContext.signal fires for work that asks for it only after the end", async () => {
+Deno.test("RunContext.signal has fired if it is read only after the end", async () => {
   await using registry = new PipelineRunRegistry();
   const { run } = await registerHeld(registry);
   await registry.abort(RUN_ID, "enough");
@@ -49,6 +46,25 @@ Deno.test("RunContext.signal is the same each time", async () => {
   await using registry = new PipelineRunRegistry();
   const { run } = await registerHeld(registry);
   assertStrictEquals(run.signal, run.signal);
+});
+
+Deno.test("RunContext can be destructured", async () => {
+  await using registry = new PipelineRunRegistry();
+  await registry.registerInline<number>(
+    KNOWN,
+    async ({ runId, signal, publish, setPayload, watcher }) => {
+      publish(1);
+      await setPayload("run", runId);
+      assertEquals(watcher.runId, runId);
+      assertEquals(signal.aborted, false);
+    },
+  );
+  assertEquals(await kindsOf(registry, RUN_ID), [
+    "Started",
+    "Yield",
+    "Completed",
+  ]);
+  assertEquals(await registry.getPayload(RUN_ID), { run: RUN_ID });
 });
 
 Deno.test("RunContext.setPayload() keeps fields, the last write winning", async () => {
@@ -64,7 +80,7 @@ Deno.test("RunContext.setPayload() keeps fields, the last write winning", async 
   });
 });
 
-Deno.test("RunContext.setPayload() keeps the value as it was when it was called", async () => {
+Deno.test("RunContext.setPayload() copies the value", async () => {
   const repository = new ControlledRepository();
   const written = Promise.withResolvers<void>();
   repository.beforePayload = () => written.promise;
@@ -124,7 +140,7 @@ const NOT_JSON: [string, unknown][] = [
   ["a symbol", Symbol()],
 ];
 for (const [name, value] of NOT_JSON) {
-  Deno.test(`RunContext.setPayload() refuses ${name} with a TypeError and the run goes on`, async () => {
+  Deno.test(`RunContext.setPayload() refuses ${name} with a TypeError without ending the run`, async () => {
     const { repository, calls } = recordingRepository();
     await using registry = new PipelineRunRegistry({ repository });
     const { phase } = await registry.registerInline(KNOWN, async (run) => {
@@ -135,16 +151,17 @@ for (const [name, value] of NOT_JSON) {
   });
 }
 
-Deno.test("RunContext.setPayload() refuses a key that is no string", async () => {
+Deno.test("RunContext.setPayload() refuses a key that is not a string", async () => {
   const { repository, calls } = recordingRepository();
   await using registry = new PipelineRunRegistry({ repository });
-  await registry.registerInline(KNOWN, async (run) => {
+  const { phase } = await registry.registerInline(KNOWN, async (run) => {
     await assertRejects(
       () => run.setPayload(1 as unknown as string, 1),
       TypeError,
       "key must be a string",
     );
   });
+  assertEquals(phase, { name: "Completed" });
   assertEquals(calls.includes("setPayloadField"), false);
 });
 
@@ -177,18 +194,19 @@ for (const depth of [501, 100_000]) {
   Deno.test(`RunContext.setPayload() refuses a value nested ${depth} deep`, async () => {
     const { repository, calls } = recordingRepository();
     await using registry = new PipelineRunRegistry({ repository });
-    await registry.registerInline(SPEC, async (run) => {
+    const { phase } = await registry.registerInline(SPEC, async (run) => {
       await assertRejects(
         () => run.setPayload("key", nested(depth)),
         RangeError,
         "nested at most 500 deep",
       );
     });
+    assertEquals(phase, { name: "Completed" });
     assertEquals(calls.includes("setPayloadField"), false);
   });
 }
 
-Deno.test("RunContext.setPayload() takes a value nested 500 deep", async () => {
+Deno.test("RunContext.setPayload() accepts a value nested 500 deep", async () => {
   await using registry = new PipelineRunRegistry();
   const value = nested(500);
   await registry.registerInline(
@@ -198,7 +216,7 @@ Deno.test("RunContext.setPayload() takes a value nested 500 deep", async () => {
   assertEquals(await registry.getPayload(RUN_ID), { key: value });
 });
 
-Deno.test("RunContext.setPayload() does not take breadth for depth", async () => {
+Deno.test("RunContext.setPayload() does not count breadth as depth", async () => {
   await using registry = new PipelineRunRegistry();
   const value = Array.from({ length: 1_000 }, () => [{}]);
   await registry.registerInline(
@@ -208,7 +226,7 @@ Deno.test("RunContext.setPayload() does not take breadth for depth", async () =>
   assertEquals(await registry.getPayload(RUN_ID), { key: value });
 });
 
-Deno.test("RunContext.setPayload() does not take brackets in text for depth", async () => {
+Deno.test("RunContext.setPayload() does not count brackets in text as depth", async () => {
   await using registry = new PipelineRunRegistry();
   const text = '["\\'.repeat(1_000);
   await registry.registerInline(
@@ -218,7 +236,7 @@ Deno.test("RunContext.setPayload() does not take brackets in text for depth", as
   assertEquals(await registry.getPayload(RUN_ID), { key: { [text]: text } });
 });
 
-Deno.test("RunContext.setPayload() marks what a database cannot hold", async () => {
+Deno.test("RunContext.setPayload() replaces characters that a database cannot store", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline(
     KNOWN,
@@ -248,15 +266,12 @@ Deno.test("RunContext.setPayload() does nothing after the end", async () => {
   assertEquals(await registry.getPayload(RUN_ID), {});
 });
 
-Deno.test("RunContext.setPayload() tells onWarning of a field that was not written and the run goes on", async () => {
+Deno.test("RunContext.setPayload() warns of a field that was not written without ending the run", async () => {
   const repository = new ControlledRepository();
   const refusal = new RepositoryError("down");
   repository.beforePayload = () => Promise.reject(refusal);
-  const warnings: RegistryWarning[] = [];
-  await using registry = new PipelineRunRegistry({
-    repository,
-    onWarning: (warning) => warnings.push(warning),
-  });
+  const { warnings, onWarning } = recordWarnings();
+  await using registry = new PipelineRunRegistry({ repository, onWarning });
   const { phase } = await registry.registerInline(
     KNOWN,
     ({ setPayload }) => setPayload("key", 1),
@@ -268,105 +283,31 @@ Deno.test("RunContext.setPayload() tells onWarning of a field that was not writt
   );
 });
 
-// yieldThrottle
-
-/** Registers a run of a registry that lets one Yield through in 100 ms. */
-async function throttled() {
-  const registry = new PipelineRunRegistry({ yieldThrottle: 100 });
-  return { registry, ...await registerHeld(registry) };
-}
-
-async function payloadsOf(registry: PipelineRunRegistry): Promise<unknown[]> {
-  return (await eventsOf(registry, RUN_ID))
-    .filter(({ kind }) => kind === "Yield")
-    .map(({ payload }) => payload);
-}
-
-Deno.test("PipelineRunRegistry yieldThrottle lets the first Yield through at once", async () => {
-  using _time = new FakeTime();
-  const { registry, run } = await throttled();
-  await using _registry = registry;
-  const reader = registry.subscribe(RUN_ID).getReader();
-  await reader.read();
-  run.publish(1);
-  assertEquals((await reader.read()).value?.payload, 1);
-  await reader.cancel();
-});
-
-Deno.test("PipelineRunRegistry yieldThrottle lets the latest through when the time is over", async () => {
-  using time = new FakeTime();
-  const { registry, run, complete } = await throttled();
-  await using _registry = registry;
-  const reader = registry.subscribe(RUN_ID).getReader();
-  for (const payload of [1, 2, 3]) run.publish(payload);
-  await reader.read();
-  await reader.read();
-  const next = reader.read();
-  time.tick(99);
-  await assertPending(next);
-  time.tick(1);
-  assertEquals((await next).value?.payload, 3);
-  await reader.cancel();
-  complete();
-  assertEquals(await payloadsOf(registry), [1, 3]);
-});
-
-Deno.test("PipelineRunRegistry yieldThrottle holds back again after the latest", async () => {
-  using time = new FakeTime();
-  const { registry, run, complete } = await throttled();
-  await using _registry = registry;
-  run.publish(1);
-  run.publish(2);
-  time.tick(100);
-  run.publish(3);
-  run.publish(4);
-  time.tick(100);
-  time.tick(100);
-  run.publish(5);
-  complete();
-  assertEquals(await payloadsOf(registry), [1, 2, 4, 5]);
-});
-
-Deno.test("PipelineRunRegistry yieldThrottle lets the latest through before Completed", async () => {
-  using _time = new FakeTime();
-  const { registry, run, complete } = await throttled();
-  await using _registry = registry;
-  for (const payload of [1, 2, 3]) run.publish(payload);
-  complete();
-  assertEquals(await payloadsOf(registry), [1, 3]);
-});
-
-Deno.test("PipelineRunRegistry yieldThrottle lets the latest through before Errored", async () => {
-  using _time = new FakeTime();
-  const { registry, run } = await throttled();
-  await using _registry = registry;
-  for (const payload of [1, 2, 3]) run.publish(payload);
-  await registry.abort(RUN_ID);
-  assertEquals(await payloadsOf(registry), [1, 3]);
-});
-
-Deno.test("PipelineRunRegistry yieldThrottle leaves no timer behind a run that ended", async () => {
-  const { registry, run, complete } = await throttled();
-  await using _registry = registry;
-  run.publish(1);
-  run.publish(2);
-  complete();
-  assertEquals(await payloadsOf(registry), [1, 2]);
-});
-
-Deno.test("PipelineRunRegistry yieldThrottle holds back nothing but Yields", async () => {
-  using _time = new FakeTime();
-  const { registry, run, complete } = await throttled();
-  await using _registry = registry;
-  run.publish(1);
-  registry.publishAlreadyCompleted(RUN_ID);
-  registry.publishAlreadyCompleted(RUN_ID);
-  complete();
-  assertEquals(await kindsOf(registry, RUN_ID), [
-    "Started",
-    "Yield",
-    "AlreadyCompleted",
-    "AlreadyCompleted",
-    "Completed",
-  ]);
+Deno.test("RunContext.watcher adds no rows and no events to those of the run", async () => {
+  const repository = new ControlledRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const reported: PipelineRunInfo = {
+    runId: crypto.randomUUID(),
+    pipelineId: crypto.randomUUID(),
+    pipelineName: "ingest",
+    dataIds: [],
+    status: "DATASET_PROCESSING_STARTED",
+    startedAt: new Date(0),
+  };
+  await registry.registerInline(KNOWN, async ({ watcher }) => {
+    await watcher.onPipelineRunInitiated(reported);
+    await watcher.onPipelineRunStarted(reported);
+    await watcher.onPipelineRunCompleted(reported, 1);
+  });
+  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Completed"]);
+  assertEquals(
+    repository.asked.map(({ pipelineRunId, status }) => [
+      pipelineRunId,
+      status,
+    ]),
+    [
+      [RUN_ID, "DATASET_PROCESSING_STARTED"],
+      [RUN_ID, "DATASET_PROCESSING_COMPLETED"],
+    ],
+  );
 });

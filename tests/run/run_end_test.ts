@@ -11,10 +11,9 @@ import {
   type RunPhase,
 } from "../../mod.ts";
 import { runMicrotasks } from "../assert_pending.ts";
+import { forever, noop, RUN_ID, SPEC } from "../known_run.ts";
 
-const RUN_ID = "14818e76-a756-5be2-a535-a40479dcbd43";
-
-/** What a repository does about a row. */
+/** How a repository answers a row. */
 const ANSWERS = [
   "writes",
   "refuses",
@@ -24,7 +23,7 @@ const ANSWERS = [
 ] as const;
 type Answer = typeof ANSWERS[number];
 
-/** What may happen to a run, at any time from its registration on. */
+/** Incidents that can happen at any time after the registration. */
 const INCIDENTS = [
   "abort",
   "signal",
@@ -42,13 +41,13 @@ const REFUSED_AND_LOST = new Set<Answer>([
 
 interface Scenario {
   work: "completes" | "fails" | "never settles" | "cannot be ended";
-  /** Whether the caller's signal has fired before. */
+  /** Whether the caller's signal has fired before the registration. */
   fired: boolean;
-  /** What happens before the run has begun. */
+  /** Incidents before the run has begun. */
   atOnce: (typeof INCIDENTS)[number][];
-  /** What happens at any time. */
+  /** Incidents at any time. */
   incidents: (typeof INCIDENTS)[number][];
-  /** What the repository does about the first rows; it writes all others. */
+  /** The answers to the first rows; the repository writes all others. */
   answers: Answer[];
   /** Whether the registry has run this pipeline before. */
   familiar: boolean;
@@ -69,8 +68,8 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
 });
 
 /**
- * Writes in the order in which it was asked, as repositories must, and answers
- * in any order.
+ * Writes rows in the order of the calls, as repositories must, and answers in
+ * any order.
  */
 class ScheduledRepository extends MemoryPipelineRunRepository {
   readonly #asked: { row: PipelineRunTransition; written: boolean }[] = [];
@@ -105,7 +104,7 @@ class ScheduledRepository extends MemoryPipelineRunRepository {
     const asked = { row, written: false };
     this.#asked.push(asked);
     const answer = this.#answers.shift() ?? "writes";
-    if (answer === "never answers") return await new Promise(() => {});
+    if (answer === "never answers") return await forever();
     await this.#scheduler.schedule(
       Promise.resolve(),
       `the repository ${answer}: ${row.status}`,
@@ -121,20 +120,20 @@ class ScheduledRepository extends MemoryPipelineRunRepository {
   }
 }
 
-/** What waits for its next value, and throws when it is asked to return. */
+/** Never gives a value, and throws when it is asked to return. */
 const UNENDING: AsyncIterable<number> = {
   [Symbol.asyncIterator]: () => ({
-    next: () => new Promise(() => {}),
+    next: forever,
     return() {
       throw new Error("from return");
     },
   }),
 };
 
-/** What could be seen of a run that went through a scenario. */
+/** The observations of one scenario. */
 interface Observed {
   outcome: RunOutcome;
-  /** What outcomes the run had: more than one would be one too many. */
+  /** The run's phase after everything has settled. */
   phase: RunPhase | undefined;
   subscribers: RunEvent[][];
   /** The rows in the order in which they read back. */
@@ -147,7 +146,7 @@ interface Observed {
   thrown: unknown[];
 }
 
-/** Lets a run go through a scenario, in the order that the scheduler decides on. */
+/** Runs a scenario in the order that the scheduler chooses. */
 async function observe(
   scheduler: fc.Scheduler,
   { work, fired, atOnce, incidents, answers, familiar }: Scenario,
@@ -168,13 +167,13 @@ async function observe(
   const registry = new PipelineRunRegistry({
     repository,
     clock: () => Date.now(),
-    onWarning: () => {},
+    onWarning: noop,
   });
-  const pipelineName = familiar ? "ingest" : "unheard of";
-  await registry.registerInline({ pipelineName: "ingest" }, () => {});
+  const pipelineName = familiar ? SPEC.pipelineName : "unheard of";
+  await registry.registerInline(SPEC, noop);
 
   let unsettled = 0;
-  /** Counts what must come to an end. */
+  /** Counts a promise that must settle. */
   const watch = <T>(promise: Promise<T>): Promise<T | undefined> => {
     unsettled++;
     return promise.catch((error) => {
@@ -230,9 +229,9 @@ async function observe(
     action();
   };
   for (const incident of incidents) watch(happen(incident, act[incident]));
-  watch(happen(work, work === "never settles" ? () => {} : settled.resolve));
+  watch(happen(work, work === "never settles" ? noop : settled.resolve));
 
-  /** Lets all come to an end that can without time passing. */
+  /** Settles everything that needs no time to pass. */
   const settle = async () => {
     while (scheduler.count() > 0) {
       await scheduler.waitOne();
@@ -271,7 +270,7 @@ async function observe(
   };
 }
 
-/** Checks what must be so whatever happens to a run, in whatever order. */
+/** Checks an invariant over random scenarios and orders. */
 async function always(
   seed: number,
   check: (observed: Observed, scenario: Scenario) => void,
@@ -305,7 +304,7 @@ Deno.test("Run gives every subscriber the same events, numbered without a gap", 
   });
 });
 
-Deno.test("Run has one outcome, which its phase and its last event agree with", async () => {
+Deno.test("Run has one outcome, which agrees with its phase and its last event", async () => {
   await always(3, ({ outcome, phase, seen, subscribers }) => {
     assertEquals(seen.filter((event) => event === "outcome").length, 1);
     assertEquals(phase, outcome.phase);
@@ -317,10 +316,10 @@ Deno.test("Run has one outcome, which its phase and its last event agree with", 
   });
 });
 
-Deno.test("Run writes its rows in order and one terminal row at most, which agrees with the outcome", async () => {
+Deno.test("Run writes its rows in order and at most one terminal row, which agrees with the outcome", async () => {
   await always(4, ({ outcome, rows }, { answers }) => {
-    // Who asks cannot tell a refusal from a lost answer: after one of each it is
-    // not known whether the later row is written, and the earlier one too late.
+    // A refusal and a lost answer look the same: after one of each the registry
+    // cannot know whether the later row is written before the earlier one.
     if (new Set(answers).isSupersetOf(REFUSED_AND_LOST)) return;
     const ending = outcome.phase.name.toUpperCase();
     const all = ["STARTED", ending];
@@ -341,7 +340,7 @@ Deno.test("Run throws nothing and leaves no rejection unhandled", async () => {
   await always(6, ({ thrown }) => assertEquals(thrown, []));
 });
 
-Deno.test("Run calls its work once at most", async () => {
+Deno.test("Run calls its work at most once", async () => {
   await always(7, ({ calls }) => assert(calls <= 1));
 });
 

@@ -1,102 +1,100 @@
 import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
+import {
+  checkDelay,
+  checkInteger,
+  checkNumber,
+  checkSignal,
+  checkType,
+} from "../../arguments/checks.ts";
+import { onAbort } from "../../async/on_abort.ts";
 import { isLast, type RunEvent } from "../../model/event.ts";
-import { checkDelay } from "../../arguments/checks.ts";
-import { checkSubscribeOptions } from "../../registry/options.ts";
-import { ProblemError, problemOf } from "../wire/problem_error.ts";
+import { ProblemError } from "../wire/problem_error.ts";
 import { RunEventParser } from "../wire/run_event_parser.ts";
+import { readProblem } from "./read_problem.ts";
 
 /** Options of {@linkcode followRun}. */
 export interface FollowRunOptions {
   /**
-   * The number of the last event that is known already: a non-negative integer.
+   * The number of the last event already known: a non-negative integer.
    *
-   * @default {begin with the oldest event held of the current attempt}
+   * @default {begin with the oldest held event of the current attempt}
    */
   after?: number;
-  /** Errors the stream with its reason when it fires. */
+  /** Errors the stream with the signal's reason when it fires. */
   signal?: AbortSignal;
   /**
-   * Sends the requests: the place for credentials and further headers.
+   * Sends the requests; use it to add credentials and other headers.
    *
    * @default {fetch}
    */
   fetch?: (url: URL, init: RequestInit) => Promise<Response>;
   /**
-   * How long to wait before connecting again, in milliseconds, at most the first
-   * time. It doubles with every failure in a row; the wait is a random part of it.
+   * How long to wait before the first reconnect, in milliseconds. It doubles with
+   * every failure in a row. Each actual wait is a random part of it.
    *
    * @default {500}
    */
   minBackoff?: number;
   /**
-   * How long to wait at most, in milliseconds.
+   * The longest wait before a reconnect, in milliseconds.
    *
    * @default {30_000}
    */
   maxBackoff?: number;
   /**
-   * How long nothing may come, no heartbeat either, until the connection counts
-   * as dead, in milliseconds.
+   * How long the server may send nothing, not even a heartbeat, before the
+   * connection counts as dead, in milliseconds.
    *
    * @default {15_000}
    */
   idleTimeout?: number;
   /**
-   * How often in a row it may fail before the stream errors. A connection that
-   * brought an event, or was of use for as long as `maxBackoff`, ends the row.
+   * How many failures in a row to allow before the stream errors. A connection that
+   * delivers an event, or lasts longer than `maxBackoff`, resets the count.
    *
    * @default {Infinity}
    */
   maxFailures?: number;
 }
 
-type Settings = Required<Omit<FollowRunOptions, "after" | "signal">>;
+type Chunk = Uint8Array<ArrayBuffer>;
+type Controller<P> = ReadableStreamDefaultController<RunEvent<P>>;
+type Settings =
+  & Pick<FollowRunOptions, "after" | "signal">
+  & Required<Omit<FollowRunOptions, "after" | "signal">>;
 
-/** Statuses of 4xx that say nothing against asking again. */
+/** Statuses of 4xx after which a retry can succeed. */
 const TRANSIENT: ReadonlySet<number> = new Set([408, 425, 429]);
 
-/** The events of a run over one connection after another. */
+/** The events of a run, over one connection after another. */
 class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   readonly #url: URL;
   readonly #settings: Settings;
-  readonly #signal: AbortSignal | undefined;
   readonly #cancelling = new AbortController();
   #position: number | undefined;
-  #body: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
+  #body: ReadableStreamDefaultReader<Chunk> | undefined;
   #parser = new RunEventParser<P>();
-  /** What has come in and was not given yet. */
+  /** Received events that are not delivered yet. */
   #parsed: Iterator<RunEvent<P>, undefined> = [].values();
   #failures = 0;
   #openedAt = 0;
-  #removeListener: (() => void) | undefined;
+  #unlisten: (() => void) | undefined;
 
-  constructor(
-    url: URL,
-    position: number | undefined,
-    signal: AbortSignal | undefined,
-    settings: Settings,
-  ) {
+  constructor(url: URL, settings: Settings) {
     this.#url = url;
-    this.#position = position;
-    this.#signal = signal;
     this.#settings = settings;
+    this.#position = settings.after;
   }
 
-  start(controller: ReadableStreamDefaultController<RunEvent<P>>): void {
-    const signal = this.#signal;
-    const onAbort = () => {
-      controller.error(signal!.reason);
+  start(controller: Controller<P>): void {
+    this.#unlisten = onAbort(this.#settings.signal, (reason) => {
+      controller.error(reason);
       this.cancel();
-    };
-    if (signal?.aborted) return onAbort();
-    signal?.addEventListener("abort", onAbort);
-    this.#removeListener = () => signal?.removeEventListener("abort", onAbort);
+    });
   }
 
-  async pull(
-    controller: ReadableStreamDefaultController<RunEvent<P>>,
-  ): Promise<void> {
+  async pull(controller: Controller<P>): Promise<void> {
     let event: RunEvent<P> | undefined;
     try {
       event = await this.#next();
@@ -114,12 +112,12 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   }
 
   cancel(): void {
-    this.#removeListener?.();
+    this.#unlisten?.();
     this.#cancelling.abort();
     this.#disconnect();
   }
 
-  /** The next event; `undefined` when the server has none and will have none. */
+  /** The next event; `undefined` if the server says that none will follow. */
   async #next(): Promise<RunEvent<P> | undefined> {
     while (true) {
       const { done, value: event } = this.#parsed.next();
@@ -133,8 +131,8 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
     }
   }
 
-  /** What comes next, over a new connection where the last one failed. */
-  async #receive(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  /** The next chunk, over a new connection if the last one failed. */
+  async #receive(): Promise<Chunk | undefined> {
     const { signal } = this.#cancelling;
     while (true) {
       signal.throwIfAborted();
@@ -152,11 +150,9 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
         await this.#open(response);
         continue;
       }
-      const { idleTimeout } = this.#settings;
-      const problem = await problemOf(
-        response,
-        AbortSignal.any([signal, AbortSignal.timeout(idleTimeout)]),
-      );
+      const timeout = AbortSignal.timeout(this.#settings.idleTimeout);
+      const either = AbortSignal.any([signal, timeout]);
+      const problem = await readProblem(response, either);
       if (status < 500 && !TRANSIENT.has(status)) throw problem;
       await this.#backOff(problem);
     }
@@ -179,7 +175,7 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
       return await deadline(response, idleTimeout, { signal });
     } catch (error) {
       given.abort();
-      // It may answer all the same, and to nobody.
+      // `fetch` may ignore the signal and still respond.
       response.then(({ body }) => body?.cancel()).catch(() => {});
       throw error;
     }
@@ -198,14 +194,12 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
     if (this.#cancelling.signal.aborted) this.#disconnect();
   }
 
-  async #read(
-    body: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async #read(body: ReadableStreamDefaultReader<Chunk>): Promise<Chunk> {
     const { idleTimeout, maxBackoff } = this.#settings;
     let isIdle = false;
     const timer = setTimeout(() => {
       isIdle = true;
-      body.cancel().catch(() => {}); // It may have failed by itself.
+      body.cancel().catch(() => {}); // The body may have failed.
     }, idleTimeout);
     try {
       const { done, value } = await body.read();
@@ -219,53 +213,50 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   }
 
   #disconnect(): void {
-    this.#body?.cancel().catch(() => {}); // It may have failed by itself.
+    this.#body?.cancel().catch(() => {}); // The body may have failed.
     this.#body = undefined;
-    // All that was parsed has been given.
+    // All parsed events are delivered.
     this.#position = this.#parser.position ?? this.#position;
     this.#parser = new RunEventParser();
   }
 
-  /** Waits until it is time to ask again; throws where it has failed too often. */
+  /** Waits before the next request; throws after too many failures in a row. */
   async #backOff(error: unknown): Promise<void> {
     const { minBackoff, maxBackoff, maxFailures } = this.#settings;
     const { signal } = this.#cancelling;
     this.#disconnect();
     signal.throwIfAborted();
     if (++this.#failures > maxFailures) throw error;
-    const longest = Math.min(
-      maxBackoff,
-      minBackoff * 2 ** (this.#failures - 1),
-    );
+    const doubled = minBackoff * 2 ** (this.#failures - 1);
+    const random = Math.min(maxBackoff, doubled) * Math.random();
     const asked = error instanceof ProblemError ? retryAfter(error) : 0;
-    const wait = Math.max(asked, longest * Math.random());
-    await delay(Math.min(wait, maxBackoff), { signal });
+    await delay(Math.min(maxBackoff, Math.max(asked, random)), { signal });
   }
 }
 
-/** For how long a server asks to be left alone, in milliseconds. */
+/** How long the server asks the client to wait, in milliseconds. */
 function retryAfter({ headers }: ProblemError): number {
   const seconds = Number(headers.get("Retry-After"));
   return Number.isFinite(seconds) ? seconds * 1_000 : 0;
 }
 
 /**
- * The events of a run behind a handler made by {@linkcode createRunHandler}, on
- * any instance, for clients in Deno, in browsers and elsewhere.
+ * Follows the events of a run over HTTP, from any instance that serves it with
+ * {@linkcode createRunHandler}. It works in Deno, in browsers and elsewhere.
  *
- * When the connection ends before the run does, or nothing comes for too long, it
- * connects again behind the last event, so that none is lost and none comes
- * twice. The stream closes after the run's last event, or when the server says
- * that nothing will follow `after`.
+ * When the connection ends before the run does, or is idle for too long, the client
+ * reconnects after the last event, so that no event is lost or delivered twice. The
+ * stream closes after the run's last event, or when the server says that nothing
+ * follows `after`.
  *
- * @typeParam P The type of what the work publishes. It is not checked.
- * @param url Where the run's events are, such as
+ * @typeParam P The type of the payloads. It is not checked.
+ * @param url The URL of the run's events, such as
  * `https://example.com/runs/14818e76-a756-5be2-a535-a40479dcbd43/events`.
- * @param options Where to begin, how to connect again.
- * @returns The stream. It errors with a {@linkcode ProblemError} where the server
- * refuses, with a `TypeError` where what it sends are no events, and with the last
- * failure after `maxFailures` in a row.
- * @throws {TypeError} If the URL is none, or an option has the wrong shape.
+ * @param options Where to begin and how to reconnect.
+ * @returns The stream. It errors with a {@linkcode ProblemError} if the server
+ * refuses, with a `TypeError` if the response does not contain events, and with the
+ * last failure after more than `maxFailures` in a row.
+ * @throws {TypeError} If the URL is invalid or an option has the wrong type.
  * @throws {RangeError} If a number is out of range.
  *
  * @example Usage
@@ -304,32 +295,33 @@ export function followRun<P = unknown>(
     idleTimeout = 15_000,
     maxFailures = Infinity,
   } = options;
-  checkSubscribeOptions({ after, signal });
+  const here = "Cannot follow run:";
+  if (after !== undefined) checkInteger(`${here} after`, after, 0);
+  checkSignal(`${here} signal`, signal);
   const target = new URL(url, globalThis.location?.href);
   if (!/^https?:$/.test(target.protocol)) {
     throw new TypeError(
-      `Cannot follow run: url must be one of HTTP, received ${target.protocol}`,
+      `${here} url must be one of HTTP, received ${target.protocol}`,
     );
   }
-  if (typeof fetch !== "function") {
-    throw new TypeError(
-      `Cannot follow run: fetch must be a function, received ${typeof fetch}`,
-    );
-  }
-  const delays = { minBackoff, maxBackoff, idleTimeout };
-  for (const [name, delay] of Object.entries(delays)) {
-    checkDelay(`Cannot follow run: ${name}`, delay, 1);
-  }
-  if (!(maxFailures >= 0)) {
-    throw new RangeError(
-      `Cannot follow run: maxFailures must be a non-negative number, received ${maxFailures}`,
-    );
-  }
-  const source = new FollowSource<P>(
-    target,
+  checkType(`${here} fetch`, fetch, "function");
+  checkDelay(`${here} minBackoff`, minBackoff, 1);
+  checkDelay(`${here} maxBackoff`, maxBackoff, 1);
+  checkDelay(`${here} idleTimeout`, idleTimeout, 1);
+  checkNumber(
+    `${here} maxFailures`,
+    maxFailures,
+    "a non-negative number",
+    (number) => number >= 0,
+  );
+  const source = new FollowSource<P>(target, {
     after,
     signal,
-    { fetch, minBackoff, maxBackoff, idleTimeout, maxFailures },
-  );
+    fetch,
+    minBackoff,
+    maxBackoff,
+    idleTimeout,
+    maxFailures,
+  });
   return new ReadableStream(source, { highWaterMark: 0 });
 }

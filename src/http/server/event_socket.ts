@@ -1,51 +1,41 @@
 import { delay } from "@std/async/delay";
 import type { RunEvent } from "../../model/event.ts";
 import { frameJson } from "../wire/messages.ts";
+import type { RunHandlerSettings } from "./run_handler_options.ts";
 
-/** A WebSocket does not tell when what waits in it has gone: it is asked. */
+/** No event reports that a WebSocket has drained, so it is polled. */
 const DRAIN_POLL = 20;
 
-/** Close codes of RFC 6455, with what they are used for here. */
+/** Close codes of RFC 6455. */
 const OVER = 1000;
 const GOING_AWAY = 1001;
 const REFUSED = 1008;
 const FAILED = 1011;
 
-/** Options of {@linkcode sendEvents}. */
-export interface SendEventsOptions {
-  /** How many bytes may wait in the socket before reading pauses. */
-  maxBufferedBytes: number;
-  /** Whether an `Errored` run closes the socket. */
-  closeAfterErrored: boolean;
-}
-
 /**
- * Sends the events of a run to a WebSocket as they come, and closes it after the
- * last one. Nothing is read for a socket that does not drain, so that the stream
- * may lag. When the socket closes, the stream is cancelled.
+ * Sends the events of a run to a WebSocket and closes it after the last one. It
+ * stops reading while the socket does not drain, so that the stream may lag, and
+ * cancels the stream when the socket closes.
  *
  * @param socket The socket, which may not be open yet.
- * @param events The events.
- * @param options When to pause and when to close.
- * @returns When nothing more is to be sent. It rejects when the events fail.
+ * @returns When the last event is sent. It rejects if the events fail.
  */
 export async function sendEvents(
   socket: WebSocket,
   events: ReadableStream<RunEvent>,
-  options: SendEventsOptions,
+  { maxBufferedBytes, closeAfterErrored }: RunHandlerSettings,
 ): Promise<void> {
-  const { maxBufferedBytes, closeAfterErrored } = options;
   const reader = events.getReader();
   const closed = new AbortController();
   socket.addEventListener("close", () => {
     closed.abort();
-    reader.cancel().catch(() => {}); // The stream may have failed by itself.
+    reader.cancel().catch(() => {}); // The stream may have failed.
   });
   const close = (code: number, reason: string) => {
     if (!closed.signal.aborted) socket.close(code, reason);
   };
   try {
-    await opened(socket, closed.signal);
+    await opened(socket);
     while (true) {
       const { done, value: event } = await reader.read();
       if (closed.signal.aborted) return;
@@ -72,21 +62,19 @@ export async function sendEvents(
   }
 }
 
-/** Closes a socket as soon as it is open: there is nothing to send. */
-export function closeOnceOpen(
-  socket: WebSocket,
-  why: "unknown" | "ended",
-): void {
+/** Closes a socket that has nothing to send, as soon as it is open. */
+export function closeOnceOpen(socket: WebSocket, isKnown: boolean): void {
   socket.addEventListener("open", () => {
-    if (why === "ended") socket.close(OVER, "The run has ended");
+    if (isKnown) socket.close(OVER, "The run has ended");
     else socket.close(REFUSED, "Unknown run");
   });
 }
 
-async function opened(socket: WebSocket, closed: AbortSignal): Promise<void> {
+/** Waits until a socket is open, or closed. */
+async function opened(socket: WebSocket): Promise<void> {
   if (socket.readyState === WebSocket.OPEN) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  socket.addEventListener("open", () => resolve(), { once: true });
-  closed.addEventListener("abort", () => resolve(), { once: true });
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  socket.addEventListener("open", resolve, { once: true });
+  socket.addEventListener("close", resolve, { once: true });
   await promise;
 }

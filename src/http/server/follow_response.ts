@@ -1,23 +1,16 @@
 import type { RunEvent } from "../../model/event.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
-import { closeOnceOpen, sendEvents } from "./event_socket.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 import { RunEventEncoderStream } from "../wire/run_event_encoder_stream.ts";
+import { closeOnceOpen, sendEvents } from "./event_socket.ts";
 import type { RunHandlerSettings } from "./run_handler_options.ts";
 
-/** What proxies are told, nginx in words of its own. */
-const EVENT_STREAM_HEADERS = {
-  "Content-Type": "text/event-stream",
-  "Cache-Control": "no-store",
-  "X-Accel-Buffering": "no",
-};
-
 /**
- * The event behind which the request goes on: what the browser says of itself
- * when it connects again is newer than what is in the URL.
+ * The number of the event after which to resume. `Last-Event-ID` comes first: after a
+ * browser reconnects, it is newer than the URL.
  *
- * @throws {ProblemError} If it is no number of an event.
+ * @throws {ProblemError} If the number is invalid.
  */
 export function positionOf(request: Request): number | undefined {
   const after = request.headers.get("Last-Event-ID") ??
@@ -34,8 +27,8 @@ export function positionOf(request: Request): number | undefined {
 }
 
 /**
- * Where in a run to go on; `undefined` where nothing will come. A number that the
- * run has not reached is from a former life of it: it begins anew then.
+ * Where in a run to begin; `undefined` if no event will follow. A number that the run
+ * has not reached is outdated: the current attempt is followed from its beginning.
  */
 function startOf(
   { ended, firstSeq, lastSeq }: RunStatus,
@@ -48,7 +41,7 @@ function startOf(
     : { after, position };
 }
 
-/** The events of a run as server-sent events; 204 where none will come. */
+/** The events of a run as server-sent events; 204 if no event will follow. */
 export function eventStreamResponse(
   registry: PipelineRunRegistry,
   { heartbeat, onError }: RunHandlerSettings,
@@ -56,28 +49,24 @@ export function eventStreamResponse(
   after: number | undefined,
   request: Request,
 ): Response {
+  const headers = new Headers({ "Cache-Control": "no-store" });
   const start = startOf(status, after);
-  if (start === undefined) {
-    return new Response(null, {
-      status: 204,
-      headers: { "Cache-Control": "no-store" },
-    });
-  }
+  if (start === undefined) return new Response(null, { status: 204, headers });
+  headers.set("Content-Type", "text/event-stream");
+  headers.set("X-Accel-Buffering", "no"); // nginx buffers otherwise.
   const events = registry.subscribe(status.runId, {
     after: start.after,
     lag: "skip",
     durable: true,
   });
-  const encoder = new RunEventEncoderStream({
-    heartbeat,
-    position: start.position,
-  });
+  const { position } = start;
+  const encoder = new RunEventEncoderStream({ heartbeat, position });
   events.pipeTo(encoder.writable, { preventAbort: true }).catch((error) => {
     if (encoder.cancelled) return; // The viewer has left.
     onError(error, request);
     encoder.writable.abort(error);
   });
-  return new Response(encoder.readable, { headers: EVENT_STREAM_HEADERS });
+  return new Response(encoder.readable, { headers });
 }
 
 /** Whether the request asks for a WebSocket. */
@@ -88,9 +77,9 @@ export function isUpgrade({ headers }: Request): boolean {
 /**
  * The events of a run over a WebSocket.
  *
- * @param status The run; `undefined` closes the socket, since a browser is not
- * told how a request was answered that was to become one.
- * @throws {ProblemError} If no WebSocket can be made of the request.
+ * @param status The run's status. If it is `undefined`, the socket opens and closes:
+ * browsers hide the response to a failed upgrade.
+ * @throws {ProblemError} If the request cannot be upgraded.
  */
 export function eventSocketResponse(
   registry: PipelineRunRegistry,
@@ -100,15 +89,15 @@ export function eventSocketResponse(
   request: Request,
 ): Response {
   const start = status && startOf(status, after);
-  // Before the upgrade: after it, only its response may be given. To anything else
-  // Deno answers by ending the server.
+  // Subscribe before the upgrade: after it, Deno ends the server unless the handler
+  // returns the upgrade's response.
   const events = start && registry.subscribe(status.runId, {
     after: start.after,
     durable: true,
   });
   const { socket, response } = upgrade(settings, request, events);
   if (events === undefined) {
-    closeOnceOpen(socket, status === undefined ? "unknown" : "ended");
+    closeOnceOpen(socket, status !== undefined);
   } else {
     sendEvents(socket, events, settings)
       .catch((error) => settings.onError(error, request));
@@ -125,7 +114,7 @@ function upgrade(
     if (upgradeWebSocket === undefined) {
       throw new ProblemError(501, "There are no WebSockets here");
     }
-    // Of a client that has left Deno makes a socket that never opens nor closes.
+    // For a client that has left, Deno's socket neither opens nor closes.
     if (request.signal.aborted) {
       throw new ProblemError(400, "The client has left");
     }

@@ -2,12 +2,12 @@ import { ProblemError } from "../wire/problem_error.ts";
 import { readBytes } from "../wire/read_bytes.ts";
 
 /**
- * The JSON in a request's body; `undefined` for none.
+ * Reads the JSON in a request's body; `undefined` for an empty body.
  *
- * Only `application/json` is taken, and from a browser's page nothing else, not even
- * nothing: a page of another origin can send that without asking first.
+ * The type must be `application/json`. A request from a page must declare it even for
+ * an empty body: pages of another origin can send other types without a preflight.
  *
- * @throws {ProblemError} If it is too large, of another type, or no JSON.
+ * @throws {ProblemError} If the body is too large, of another type, or not JSON.
  */
 export async function readJson(
   request: Request,
@@ -25,8 +25,7 @@ export async function readJson(
   if (bytes === undefined) {
     throw new ProblemError(413, `The body must be at most ${maxBytes} bytes`);
   }
-  const isFromPage = headers.has("Origin");
-  if (bytes.length === 0 && !isFromPage) return undefined;
+  if (bytes.length === 0 && !headers.has("Origin")) return undefined;
   const type = headers.get("Content-Type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new ProblemError(415, "The body must be application/json", {

@@ -1,23 +1,22 @@
-/** Options of {@linkcode jsonResponse}. */
-export interface JsonResponseOptions {
-  status: number;
-  headers?: HeadersInit;
-  /**
-   * What kind of JSON it is.
-   *
-   * @default {"application/json"}
-   */
-  type?: string;
-}
+import type { ProblemError } from "../wire/problem_error.ts";
 
-/** A response in JSON that nobody keeps. */
+/** A JSON response that no cache stores; `type` overrides `application/json`. */
 export function jsonResponse(
   body: unknown,
-  { status, headers, type = "application/json" }: JsonResponseOptions,
+  init: ResponseInit & { type?: string },
 ): Response {
-  const all = new Headers(headers);
-  all.set("Content-Type", type);
-  all.set("Cache-Control", "no-store");
-  all.set("X-Content-Type-Options", "nosniff");
-  return new Response(JSON.stringify(body), { status, headers: all });
+  const { status, type = "application/json" } = init;
+  const headers = new Headers(init.headers);
+  headers.set("Content-Type", type);
+  headers.set("Cache-Control", "no-store");
+  headers.set("X-Content-Type-Options", "nosniff");
+  return new Response(JSON.stringify(body), { status, headers });
+}
+
+/** The response that reports a problem. */
+export function problemResponse(problem: ProblemError): Response {
+  const { status, title, message: detail, runId, headers } = problem;
+  const body = { status, title, detail, pipeline_run_id: runId };
+  const type = "application/problem+json";
+  return jsonResponse(body, { status, headers, type });
 }

@@ -1,28 +1,25 @@
 import type { PipelineRunRow } from "../../model/row.ts";
 import type { PipelineRunRepository } from "../../repository/repository.ts";
 
-/** How many rows a run has that is not registered again and again, at most. */
+/** The most rows of a run, unless it is registered repeatedly. */
 const ROWS_OF_RUN = 3;
-/** How many rows are looked through. */
+/** How many of the newest rows to search. */
 const MAX_ROWS = 1_000;
 
-/** Which runs to list. */
+/** Options of {@linkcode recentRuns}. */
 export interface RecentRunsOptions {
-  /** Only runs of this dataset; `undefined` for all. */
+  /** List only runs of this dataset; `undefined` for all runs. */
   datasetId: string | undefined;
-  /** How many at most. */
+  /** How many runs to list at most. */
   limit: number;
-  /** Whether a run may be listed. */
+  /** Whether to list a run. */
   isShown: (row: PipelineRunRow) => Promise<boolean>;
 }
 
 /**
- * The newest row of each of the runs that changed last, as far as they are among
- * the newest 1,000 rows.
+ * Finds the most recently changed runs among the newest 1,000 rows.
  *
- * @param repository Where the rows are.
- * @param options Which runs to list.
- * @returns The rows, newest first.
+ * @returns The newest row of each run, newest first.
  */
 export async function recentRuns(
   repository: PipelineRunRepository,
@@ -34,11 +31,9 @@ export async function recentRuns(
   for (let asked = limit * ROWS_OF_RUN;; asked *= 4) {
     const most = Math.min(asked, MAX_ROWS);
     const rows = await repository.listRecent(datasetId, most);
-    const fresh = rows.filter(({ pipelineRunId }) => {
-      const isFresh = !seen.has(pipelineRunId);
-      seen.add(pipelineRunId);
-      return isFresh;
-    });
+    const fresh = rows.filter(({ pipelineRunId: id }) =>
+      !seen.has(id) && seen.add(id)
+    );
     const decisions = await Promise.all(fresh.map(isShown));
     shown.push(...fresh.filter((_, index) => decisions[index]));
     const isAll = rows.length < most || most === MAX_ROWS;

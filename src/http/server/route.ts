@@ -2,41 +2,36 @@ import { canonicalUuid } from "../../model/ids.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 
 /**
- * What a request wants to do, for `authorize` to decide.
+ * The action that a request asks for, which `authorize` allows or refuses.
  *
- * - `list`: see the newest runs, of a dataset or of all
- * - `read`: see a run
- * - `follow`: see the events of a run
+ * - `list`: list the newest runs, of one dataset or of all
+ * - `read`: read a run
+ * - `follow`: follow the events of a run
  * - `abort`: abort a run
  * - `start`: start a run of a pipeline
  */
 export type RunAction =
   | {
-    /** What to do. */
     readonly kind: "list";
-    /** The UUID of the dataset whose runs to list; all without. */
+    /** The UUID of the dataset whose runs to list; without it, all runs. */
     readonly datasetId?: string;
   }
   | {
-    /** What to do. */
     readonly kind: "read" | "follow" | "abort";
     /** The run's UUID in canonical spelling. */
     readonly runId: string;
   }
   | {
-    /** What to do. */
     readonly kind: "start";
-    /** The pipeline's name as the request has it; there may be none of that name. */
+    /** The name in the request; the pipeline may not exist. */
     readonly pipelineName: string;
   };
 
 /**
- * What a request wants to do.
+ * Parses the method and URL of a request.
  *
- * @param request The request.
- * @param prefix What its path begins with.
- * @throws {ProblemError} If there is nothing of that path or method, or a part of
- * it is malformed.
+ * @param prefix The path under which the handler is mounted.
+ * @throws {ProblemError} If the path or method is unknown or a part is malformed.
  */
 export function routeOf(request: Request, prefix: string): RunAction {
   if (!URL.canParse(request.url)) {
@@ -78,10 +73,7 @@ function segmentsBehind(prefix: string, pathname: string): string[] {
 
 function allow(method: string, ...allowed: string[]): void {
   if (allowed.includes(method)) return;
-  const Allow = allowed.flatMap((name) =>
-    name === "GET" ? [name, "HEAD"] : name
-  )
-    .join(", ");
+  const Allow = allowed.join(", ").replace("GET", "GET, HEAD");
   throw new ProblemError(405, `The method must be one of ${Allow}`, {
     headers: { Allow },
   });

@@ -5,9 +5,7 @@ import {
   RunAlreadyActiveError,
   UnknownRunError,
 } from "../../model/errors.ts";
-import { hasEnded } from "../../model/phase.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
-import type { PipelineRunRow } from "../../model/row.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
 import {
   eventSocketResponse,
@@ -15,8 +13,8 @@ import {
   isUpgrade,
   positionOf,
 } from "./follow_response.ts";
-import { jsonResponse } from "./json_response.ts";
-import { ProblemError, problemResponse } from "../wire/problem_error.ts";
+import { jsonResponse, problemResponse } from "./json_response.ts";
+import { ProblemError } from "../wire/problem_error.ts";
 import { recentRuns } from "./recent_runs.ts";
 import { routeOf, type RunAction } from "./route.ts";
 import {
@@ -29,12 +27,9 @@ import { toWireRow, toWireRun } from "../wire/messages.ts";
 
 const DEFAULT_LISTED = 50;
 const MAX_LISTED = 100;
-/** How many rows of one run are given. */
 const MAX_ROWS_OF_RUN = 50;
-/** When to ask again where something is full or cannot be reached, in seconds. */
-const RETRY_AFTER = { "Retry-After": "1" };
 
-/** Answers requests about the runs of one registry. */
+/** Handles requests about the runs of one registry. */
 class RunHandler {
   readonly #registry: PipelineRunRegistry;
   readonly #settings: RunHandlerSettings;
@@ -67,14 +62,9 @@ class RunHandler {
       case "abort":
         return await this.#abort(request, action);
       case "start": {
-        const { pipelineName } = action;
+        const { pipelineName: name } = action;
         await this.#authorize(request, action);
-        return await startRun(
-          this.#registry,
-          this.#settings,
-          pipelineName,
-          request,
-        );
+        return await startRun(this.#registry, this.#settings, name, request);
       }
     }
   }
@@ -88,7 +78,7 @@ class RunHandler {
     const runs = await recentRuns(this.#registry.repository, {
       datasetId: action.datasetId,
       limit,
-      isShown: (row) => this.#mayRead(request, row),
+      isShown: (row) => this.#mayRead(request, row.pipelineRunId),
     });
     return jsonResponse(runs.map(toWireRow), { status: 200 });
   }
@@ -112,31 +102,19 @@ class RunHandler {
     request: Request,
     action: RunAction & { runId: string },
   ): Promise<Response> {
+    const registry = this.#registry;
+    const settings = this.#settings;
     const after = positionOf(request);
     if (!isUpgrade(request)) {
       await this.#authorize(request, action);
       const status = await this.#known(action.runId);
-      return eventStreamResponse(
-        this.#registry,
-        this.#settings,
-        status,
-        after,
-        request,
-      );
+      return eventStreamResponse(registry, settings, status, after, request);
     }
-    // Deno tells of a client that leaves only who has looked before it did.
+    // Deno aborts the signal only if it was read before the client left.
     request.signal.aborted;
-    const isAllowed = await this.#settings.authorize(request, action);
-    const status = isAllowed
-      ? await this.#registry.status(action.runId)
-      : undefined;
-    return eventSocketResponse(
-      this.#registry,
-      this.#settings,
-      status,
-      after,
-      request,
-    );
+    const isAllowed = await settings.authorize(request, action);
+    const status = isAllowed ? await registry.status(action.runId) : undefined;
+    return eventSocketResponse(registry, settings, status, after, request);
   }
 
   async #abort(
@@ -145,14 +123,13 @@ class RunHandler {
   ): Promise<Response> {
     await this.#authorize(request, action);
     const { runId } = action;
-    const { phase } = await this.#known(runId);
-    if (hasEnded(phase)) {
+    const reason = new URL(request.url).searchParams.get("reason") ?? undefined;
+    if (await this.#registry.abort(runId, reason) === "ended") {
+      const { phase } = await this.#known(runId);
       throw new ProblemError(409, `The run has ended: ${phase.name}`, {
         runId,
       });
     }
-    const reason = new URL(request.url).searchParams.get("reason") ?? undefined;
-    await this.#registry.abort(runId, reason);
     return jsonResponse({ pipeline_run_id: runId }, { status: 202 });
   }
 
@@ -162,20 +139,16 @@ class RunHandler {
     return status;
   }
 
-  /** A run that is refused is as one that does not exist. */
+  /** Reports a refused run as unknown, so that its existence stays hidden. */
   async #authorize(request: Request, action: RunAction): Promise<void> {
     if (await this.#settings.authorize(request, action)) return;
     if ("runId" in action) throw new UnknownRunError(action.runId);
     throw new ProblemError(403, "This is not allowed");
   }
 
-  async #mayRead(
-    request: Request,
-    { pipelineRunId: runId }: PipelineRunRow,
-  ): Promise<boolean> {
+  async #mayRead(request: Request, runId: string): Promise<boolean> {
     try {
-      const { authorize } = this.#settings;
-      return await authorize(request, { kind: "read", runId });
+      return await this.#settings.authorize(request, { kind: "read", runId });
     } catch (error) {
       if (error instanceof ProblemError) return false;
       throw error;
@@ -185,30 +158,28 @@ class RunHandler {
   #toProblem(error: unknown, request: Request): ProblemError {
     if (error instanceof ProblemError) return error;
     if (error instanceof UnknownRunError) {
-      const { message, runId } = error;
-      return new ProblemError(404, message, { runId });
+      return new ProblemError(404, error.message, { runId: error.runId });
     }
     if (error instanceof RunAlreadyActiveError) {
-      const { message, runId } = error;
-      return new ProblemError(409, message, { runId });
+      return new ProblemError(409, error.message, { runId: error.runId });
     }
     if (error instanceof RegistryShutdownError) {
-      return new ProblemError(503, "This instance is shutting down", {
-        headers: RETRY_AFTER,
-      });
+      return unavailable("This instance is shutting down");
     }
     this.#settings.onError(error, request);
     if (error instanceof RegistryFullError) {
-      return new ProblemError(503, "There are too many runs", {
-        headers: RETRY_AFTER,
-      });
+      return unavailable("There are too many runs");
     }
-    return error instanceof RepositoryError && error.transient
-      ? new ProblemError(503, "The repository cannot be reached", {
-        headers: RETRY_AFTER,
-      })
-      : new ProblemError(500, "Something went wrong here");
+    if (error instanceof RepositoryError && error.transient) {
+      return unavailable("The repository cannot be reached");
+    }
+    return new ProblemError(500, "Something went wrong here");
   }
+}
+
+/** A problem that a retry after a second may solve. */
+function unavailable(detail: string): ProblemError {
+  return new ProblemError(503, detail, { headers: { "Retry-After": "1" } });
 }
 
 function limitOf(request: Request): number {
@@ -220,52 +191,52 @@ function limitOf(request: Request): number {
 }
 
 /**
- * Makes a handler of requests about the runs of a registry, for `Deno.serve` or to
- * be mounted under a prefix in Hono, Oak or Fresh. It needs nothing but web
- * standards and, for WebSockets, what the platform has for them.
+ * Creates a request handler for the runs of a registry. Pass it to `Deno.serve`, or
+ * mount it under a prefix in Hono, Oak or Fresh. It needs only web standards and, for
+ * WebSockets, the platform's upgrade function.
  *
- * | request | answer |
+ * | request | response |
  * |---|---|
  * | `GET /runs?dataset_id=…&limit=…` | the newest runs: an array of {@linkcode WireRow}, the newest row of each |
  * | `GET /runs/:id` | a {@linkcode WireRun}: phase, rows, payload |
  * | `GET /runs/:id/events?after=…` | its events: server-sent events, or a WebSocket |
- * | `DELETE /runs/:id?reason=…` | 202 when the abort is under way; 409 where the run has ended |
+ * | `DELETE /runs/:id?reason=…` | 202 when the abort is under way; 409 if the run has ended |
  * | `POST /pipelines/:name` | 202 with the run id and a `Location` |
  *
- * A run id may have any spelling of a UUID. Errors are problem details (RFC 9457);
- * those of the server tell no more than that it failed, and `onError` the rest.
+ * A run id may have any spelling of a UUID. Errors are problem details (RFC 9457).
+ * Clients see server errors only as a generic failure; `onError` gets the details.
  *
- * **Server-sent events** have the event's number as `id`. The stream begins behind
- * `Last-Event-ID` or `after`, otherwise with the oldest event held of the current
- * attempt, and closes after the run's last event; who asks again behind that gets
- * 204, which ends an `EventSource`. A number that is none is 400. With an event
- * log an event is shown once it is in the log. So whichever instance a client
- * comes back to goes on where the last one left off.
+ * **Server-sent events** have the event's number as `id`. The stream begins after
+ * `Last-Event-ID` or `after`, by default with the oldest held event of the current
+ * attempt, and closes after the run's last event. Reconnecting after that event is
+ * answered with 204, which ends an `EventSource`; an invalid number is answered with
+ * 400. With an event log, events are sent only once they are in the log, so a client
+ * can resume at any instance.
  *
  * **WebSocket** messages are those of cognee, {@linkcode WireFrame}; `after` works
- * as above. The socket closes with 1000 after the run's last event, 1011 when the
- * client is too slow for the events or they cannot be read, 1001 when the instance
- * shuts down, and 1008 for a run that is unknown or refused.
+ * as above. The socket closes with 1000 after the run's last event, with 1011 if the
+ * client is too slow or the events cannot be read, with 1001 if the instance shuts
+ * down, and with 1008 if the run is unknown or refused.
  *
- * **Lag.** For a client who does not read, two events wait in memory and, with a
- * log, up to 64 KiB more that were read from it; in a WebSocket
- * `maxBufferedBytes`. The others wait in the run's broadcast or in the log. What is
- * lost there is told as an event `Lagged`, and the stream goes on; a WebSocket is
+ * **Lag.** For a client that does not read, the handler buffers two events and, with
+ * a log, up to 64 KiB more that were read from it; for a WebSocket,
+ * `maxBufferedBytes`. Later events stay in the run's broadcast or in the log. Events
+ * lost there are reported by a `Lagged` event, and the stream goes on; a WebSocket is
  * closed.
  *
  * **Starting.** The body of `POST` is the pipeline's input. With `Prefer: wait` or
- * `Prefer: wait=SECONDS` (RFC 7240) the answer is 200 with the outcome, when the
- * run ends by then. A client that leaves does not end the run. What comes from a
- * page of a browser must be `application/json`, also without a body, since a
- * foreign page cannot send that without being allowed to.
+ * `Prefer: wait=SECONDS` (RFC 7240), the response is 200 with the outcome if the run
+ * ends in time. The run continues if the client disconnects. Requests from browser
+ * pages must be `application/json`, even without a body, because a foreign page
+ * cannot send that type without permission.
  *
  * **Closing.** `registry.shutdown()` closes all streams. Call it before
  * `server.shutdown()`, which waits for them.
  *
- * @param registry Whose runs they are.
- * @param options What may be done and started, and bounds.
+ * @param registry The registry of the runs.
+ * @param options Pipelines, permissions and bounds.
  * @returns The handler. It never rejects.
- * @throws {TypeError} If an option has the wrong shape.
+ * @throws {TypeError} If an option has the wrong type.
  * @throws {RangeError} If a number is out of range.
  *
  * @example Usage

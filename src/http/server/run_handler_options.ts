@@ -1,41 +1,38 @@
-import { checkDelay } from "../../arguments/checks.ts";
+import { checkDelay, checkInteger, checkType } from "../../arguments/checks.ts";
+import { contain } from "../../model/warning.ts";
 import type { PipelineWork } from "../../run/run_context.ts";
 import type { RunSpec } from "../../run/run_spec.ts";
-import { contain } from "../../model/warning.ts";
 import type { RunAction } from "./route.ts";
 
-/** A run to start: what its pipeline made of a request. */
+/** The run that a pipeline starts for a request. */
 export interface RequestedRun extends Omit<RunSpec, "pipelineName"> {
-  /** What the run does. */
-  // deno-lint-ignore no-explicit-any -- each pipeline has a type of its own
+  /** The work of the run. */
+  // deno-lint-ignore no-explicit-any -- each pipeline has its own payload type
   work: PipelineWork<any>;
 }
 
 /**
  * A pipeline that requests can start.
  *
- * It checks the input and throws a {@linkcode ProblemError} where that makes no
- * sense. It must not give the run the request's `signal`, which also fires when
- * the response is done.
+ * It checks the input and throws a {@linkcode ProblemError} if that is invalid. It
+ * must not pass the request's `signal` to the run, because that signal also fires
+ * when the response is complete.
  *
- * @param input The JSON of the request's body, as it came; `undefined` without one.
- * @param request The request. Its body has been read.
- * @returns The run to start. A run id that is live is answered with 409; without
- * one it gets a random one.
+ * @param input The parsed JSON body, not validated; `undefined` if it is empty.
+ * @param request The request, whose body is already read.
+ * @returns The run to start. Without a run id it gets a random one; the id of a live
+ * run is answered with 409.
  */
 export type RequestedPipeline = (
   input: unknown,
   request: Request,
 ) => RequestedRun | Promise<RequestedRun>;
 
-/** Makes a WebSocket of a request, as `Deno.upgradeWebSocket` does. */
+/** Upgrades a request to a WebSocket, as `Deno.upgradeWebSocket` does. */
 export type UpgradeWebSocket = (
   request: Request,
   options: {
-    /**
-     * When a peer counts as gone that does not answer a ping, in seconds. A ping is
-     * sent after half of it.
-     */
+    /** Seconds a peer may leave a ping unanswered; pings are sent at half of it. */
     idleTimeout: number;
   },
 ) => { socket: WebSocket; response: Response };
@@ -43,23 +40,21 @@ export type UpgradeWebSocket = (
 /** Options of {@linkcode createRunHandler}. */
 export interface RunHandlerOptions {
   /**
-   * The pipelines that `POST /pipelines/:name` starts, by their names.
+   * The pipelines that `POST /pipelines/:name` starts, by name.
    *
    * @default {none}
    */
   pipelines?: Readonly<Record<string, RequestedPipeline>>;
   /**
-   * Decides whether a request may do something, before anything is read. What is
-   * refused is answered with 404 where it is about a run, as if there were no such
-   * run, and with 403 elsewhere. Listed runs are left out that may not be read,
-   * so it is called for each of them.
+   * Decides whether to allow a request, before anything is read. A refused request
+   * about a run is answered with 404, as if the run did not exist; any other with
+   * 403. Listing calls it for each run and omits those that may not be read.
    *
-   * To ask for credentials, or to refuse with more words, throw a
-   * {@linkcode ProblemError}.
+   * To ask for credentials or give a reason, throw a {@linkcode ProblemError}.
    *
-   * Browsers send cookies with the WebSockets of foreign pages, too, and a foreign
-   * page may have this host's name: who goes by cookies, or by who can reach the
-   * server at all, should go by `Origin` and `Host` as well.
+   * Browsers also send cookies with WebSockets of foreign pages, and a foreign page
+   * can use this host's name (DNS rebinding). If access depends on cookies or on
+   * network reach alone, check `Origin` and `Host` as well.
    *
    * @default {everything is allowed}
    */
@@ -68,48 +63,47 @@ export interface RunHandlerOptions {
     action: RunAction,
   ) => boolean | Promise<boolean>;
   /**
-   * What the paths begin with, such as `"/api"`.
+   * The path under which the handler is mounted, such as `"/api"`.
    *
    * @default {""}
    */
   prefix?: string;
   /**
-   * How often something is sent to who follows a run, in milliseconds. Deno Deploy
-   * stops an instance 5 s after the last byte.
+   * How often to send a heartbeat to each viewer of a run, in milliseconds. Deno
+   * Deploy stops an instance 5 s after the last byte.
    *
    * @default {4_000}
    */
   heartbeat?: number;
   /**
-   * How large the body of a request may be, in bytes: a positive integer.
+   * The size of the largest request body, in bytes: a positive integer.
    *
    * @default {1_048_576}
    */
   maxBodyBytes?: number;
   /**
-   * How much may wait in a WebSocket whose peer is slow, in bytes, before no more
-   * is read for it; one event may come on top. A non-negative integer.
+   * How many bytes a slow WebSocket may buffer before reading pauses, plus one
+   * event: a non-negative integer.
    *
    * @default {65_536}
    */
   maxBufferedBytes?: number;
   /**
-   * Whether a WebSocket closes when its run has `Errored`. That of cognee does
-   * not, and stays until the client closes it.
+   * Whether to close a WebSocket after `Errored`. Cognee leaves that to the client.
    *
    * @default {true}
    */
   closeAfterErrored?: boolean;
   /**
-   * Makes the WebSockets, where the platform is not Deno. A `TypeError` of it says
-   * that the request is no good.
+   * Upgrades requests on platforms other than Deno. A `TypeError` that it throws is
+   * answered with 400.
    *
    * @default {Deno.upgradeWebSocket}
    */
   upgradeWebSocket?: UpgradeWebSocket;
   /**
-   * Told of what clients are only told that it failed: what `authorize` and the
-   * pipelines throw, and what the repository does.
+   * Called with errors that clients see only as a generic failure: those of
+   * `authorize`, the pipelines and the repository.
    *
    * @default {console.error}
    */
@@ -124,10 +118,10 @@ export interface RunHandlerSettings
 }
 
 /**
- * The options with their defaults.
+ * Checks the options and applies their defaults.
  *
  * @throws {RangeError} If a number is out of range.
- * @throws {TypeError} If an option has the wrong shape.
+ * @throws {TypeError} If an option has the wrong type.
  */
 export function resolveRunHandlerOptions(
   options: RunHandlerOptions,
@@ -143,26 +137,23 @@ export function resolveRunHandlerOptions(
     upgradeWebSocket = globalThis.Deno?.upgradeWebSocket,
     onError = (error) => console.error(error),
   } = options;
+  const here = "Cannot create handler:";
   if (prefix !== "" && !isPath(prefix)) {
     throw new TypeError(
-      `Cannot create handler: prefix must be "" or a path as URLs have it, without a "/" at its end, received "${prefix}"`,
+      `${here} prefix must be "" or a path as URLs have it, without a "/" at its end, received "${prefix}"`,
     );
   }
-  checkDelay("Cannot create handler: heartbeat", heartbeat, 1);
-  checkInteger("maxBodyBytes", maxBodyBytes, 1);
-  checkInteger("maxBufferedBytes", maxBufferedBytes, 0);
-  checkFunction("authorize", authorize);
-  checkFunction("onError", onError);
+  checkDelay(`${here} heartbeat`, heartbeat, 1);
+  checkInteger(`${here} maxBodyBytes`, maxBodyBytes, 1);
+  checkInteger(`${here} maxBufferedBytes`, maxBufferedBytes, 0);
+  checkType(`${here} closeAfterErrored`, closeAfterErrored, "boolean");
+  checkType(`${here} authorize`, authorize, "function");
+  checkType(`${here} onError`, onError, "function");
   if (upgradeWebSocket !== undefined) {
-    checkFunction("upgradeWebSocket", upgradeWebSocket);
-  }
-  if (typeof closeAfterErrored !== "boolean") {
-    throw new TypeError(
-      `Cannot create handler: closeAfterErrored must be a boolean, received ${typeof closeAfterErrored}`,
-    );
+    checkType(`${here} upgradeWebSocket`, upgradeWebSocket, "function");
   }
   for (const [name, pipeline] of Object.entries(pipelines)) {
-    checkFunction(`pipeline ${name}`, pipeline);
+    checkType(`${here} pipeline ${name}`, pipeline, "function");
   }
   return {
     pipelines: new Map(Object.entries(pipelines)),
@@ -181,18 +172,4 @@ function isPath(prefix: string): boolean {
   return /^\/.*[^/]$/.test(prefix) &&
     URL.canParse(prefix, "http://localhost") &&
     new URL(prefix, "http://localhost").pathname === prefix;
-}
-
-function checkInteger(name: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least) return;
-  throw new RangeError(
-    `Cannot create handler: ${name} must be an integer of at least ${least}, received ${value}`,
-  );
-}
-
-function checkFunction(name: string, value: unknown): void {
-  if (typeof value === "function") return;
-  throw new TypeError(
-    `Cannot create handler: ${name} must be a function, received ${typeof value}`,
-  );
 }

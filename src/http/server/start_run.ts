@@ -1,21 +1,20 @@
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
-import type { RunHandle, RunOutcome } from "../../run/run.ts";
+import { ProblemError } from "../wire/problem_error.ts";
 import { readJson } from "./json_body.ts";
 import { jsonResponse } from "./json_response.ts";
-import { ProblemError } from "../wire/problem_error.ts";
 import type { RunHandlerSettings } from "./run_handler_options.ts";
 
 /** `wait` or `wait=10` (RFC 7240), among other preferences. */
 const WAIT = /(?:^|[,;\s])wait(?:\s*=\s*"?(\d+)"?)?\s*(?=[,;]|$)/i;
 
-/** Timers keep no longer delay, in seconds. */
+/** The longest delay of a timer, in seconds. */
 const MAX_WAIT = 2_147_483;
 
 /**
- * Starts a run of a pipeline: answers with 202 when it has begun or, where the
- * client prefers to wait, with 200 when it has ended.
+ * Starts a run of a pipeline. The response is 202 once the run has begun or, if the
+ * client prefers to wait and the run ends in time, 200 with the outcome.
  *
- * @throws {ProblemError} If there is no such pipeline, or the body is no good.
+ * @throws {ProblemError} If the pipeline does not exist or the body is invalid.
  */
 export async function startRun(
   registry: PipelineRunRegistry,
@@ -32,15 +31,17 @@ export async function startRun(
   const run = await registry.registerBackground({
     ...spec,
     pipelineName,
-    // A given id is claimed before the run begins. So any instance knows the run
-    // when the answer arrives.
+    // A given id is claimed before the run begins, so every instance knows the run
+    // by the time of the response.
     runId: spec.runId ?? crypto.randomUUID(),
   }, work);
+  // Relative, so that it is right under any mount.
+  const headers = new Headers({ Location: `../runs/${run.runId}` });
   const wait = waitOf(request);
-  const outcome = wait === undefined ? undefined : await outcomeOf(run, wait);
-  const headers = new Headers();
-  headers.set("Location", `../runs/${run.runId}`); // wherever it is mounted
   if (wait !== undefined) headers.set("Preference-Applied", "wait");
+  const outcome = wait === undefined
+    ? undefined
+    : await within(run.outcome, wait);
   const started = {
     pipeline_run_id: run.runId,
     pipeline_name: pipelineName,
@@ -56,30 +57,14 @@ export async function startRun(
     status: `PipelineRun${phase.name}`,
     message: phase.name === "Errored" ? phase.message : undefined,
     durable,
-    payload: await payloadOf(
-      registry,
-      run.runId,
-      (error) => onError(error, request),
-    ),
+    // The run has ended, so a payload that cannot be read is left out.
+    payload: await registry.getPayload(run.runId)
+      .catch((error) => void onError(error, request)),
   };
   return jsonResponse(body, { status: 200, headers });
 }
 
-/** The payload fields; none where they cannot be read, since the run has ended. */
-async function payloadOf(
-  registry: PipelineRunRegistry,
-  runId: string,
-  onError: (error: unknown) => void,
-): Promise<Record<string, unknown> | undefined> {
-  try {
-    return await registry.getPayload(runId);
-  } catch (error) {
-    onError(error);
-    return undefined;
-  }
-}
-
-/** For how long the client prefers to wait, in milliseconds. */
+/** How long the client prefers to wait, in milliseconds. */
 function waitOf({ headers }: Request): number | undefined {
   const [preferred, seconds] = WAIT.exec(headers.get("Prefer") ?? "") ?? [];
   if (preferred === undefined) return undefined;
@@ -87,16 +72,16 @@ function waitOf({ headers }: Request): number | undefined {
   return Math.min(Number(seconds), MAX_WAIT) * 1_000;
 }
 
-/** How a run ends; `undefined` when that takes longer. */
-async function outcomeOf(
-  { outcome }: RunHandle,
-  wait: number,
-): Promise<RunOutcome | undefined> {
-  if (wait === Infinity) return await outcome;
+/** The value of a promise; `undefined` if it takes longer than `ms`. */
+async function within<T>(
+  promise: Promise<T>,
+  ms: number,
+): Promise<T | undefined> {
+  if (ms === Infinity) return await promise;
   const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), wait);
+  const timer = setTimeout(() => resolve(undefined), ms);
   try {
-    return await Promise.race([outcome, late]);
+    return await Promise.race([promise, late]);
   } finally {
     clearTimeout(timer);
   }

@@ -3,76 +3,75 @@ import type { RunEvent } from "../../model/event.ts";
 import type { RunPhase } from "../../model/phase.ts";
 import type { PipelineRunRow, PipelineRunStatus } from "../../model/row.ts";
 import type { RunInfo } from "../../model/run_info.ts";
-import type { RunStatus } from "../../repository/run_log.ts";
 
-/** What an event is, as cognee spells it; it has no `PipelineRunLagged`. */
+/** The kind of an event in cognee's spelling; cognee has no `PipelineRunLagged`. */
 export type WireEventStatus = `PipelineRun${RunEvent["kind"]}`;
 
-/** An event as JSON, in the names of cognee. */
+/** An event as JSON, with cognee's names. */
 export interface WireEvent {
   /** The run's UUID. */
   pipeline_run_id: string;
-  /** What the event is. */
+  /** The kind of the event. */
   status: WireEventStatus;
-  /** What was published with it, or null. */
+  /** The published value, or null. */
   payload: unknown;
   /** The event's number. */
   seq: number;
   /** When it was published, as an ISO 8601 time. */
   at: string;
-  /** What went wrong, of a `PipelineRunErrored`. */
+  /** The error message, for a `PipelineRunErrored`. */
   message?: string;
-  /** How many events were missed, of a `PipelineRunLagged`. */
+  /** The number of missed events, for a `PipelineRunLagged`. */
   missed?: number;
-  /** Why the payload is null although there was one: it is not JSON. */
+  /** Why the payload is not JSON; the payload is null then. */
   payload_error?: string;
 }
 
-/** The message of cognee's WebSocket, which has no `payload_error`. */
+/** A message of cognee's WebSocket; cognee has no `payload_error`. */
 export interface WireFrame {
   /** The run's UUID. */
   pipeline_run_id: string;
-  /** What the event is. */
+  /** The kind of the event. */
   status: WireEventStatus;
-  /** What was published with it; of a `PipelineRunErrored` what went wrong. */
+  /** The published value or null; for a `PipelineRunErrored` its message. */
   payload: unknown;
-  /** Why the payload is null although there was one: it is not JSON. */
+  /** Why the payload is not JSON; the payload is null then. */
   payload_error?: string;
 }
 
-/** A row of the audit trail as JSON, in the names of its table. */
+/** A row of the audit trail as JSON, with the table's names. */
 export interface WireRow {
   /** The row's own UUID. */
   id: string;
   /** When it was written, as an ISO 8601 time. */
   created_at: string;
-  /** What the run had become. */
+  /** The run's status when the row was written. */
   status: PipelineRunStatus;
   /** The run's UUID. */
   pipeline_run_id: string;
-  /** The name of its pipeline. */
+  /** The pipeline's name. */
   pipeline_name: string;
-  /** The UUID of its pipeline. */
+  /** The pipeline's UUID. */
   pipeline_id: string;
-  /** The UUID of the dataset it worked on, or null. */
+  /** The dataset's UUID, or null. */
   dataset_id: string | null;
-  /** What else is known of it, or null. */
+  /** Further facts about the run, or null. */
   run_info: RunInfo | null;
 }
 
-/** A run as JSON: what `GET /runs/:id` gives. */
+/** A run as JSON, as `GET /runs/:id` returns it. */
 export interface WireRun {
   /** The run's UUID. */
   pipeline_run_id: string;
-  /** Its phase. */
+  /** The run's phase. */
   phase: RunPhase["name"];
-  /** What went wrong, of a run that is `Errored`. */
+  /** The error message, for an `Errored` run. */
   message?: string;
-  /** The number of its last event. */
+  /** The number of the run's last event. */
   last_seq: number;
-  /** Its newest rows, newest first. */
+  /** The run's newest rows, newest first. */
   rows: WireRow[];
-  /** The payload fields that it has set. */
+  /** The payload fields that the run has set. */
   payload: Record<string, unknown>;
 }
 
@@ -111,9 +110,9 @@ export function frameJson(event: RunEvent): string {
 }
 
 /**
- * Without a log a payload is what the work published, and need not be JSON. It can
- * be large, so it is serialised once, and put where its null stands: nothing before
- * that can look like it.
+ * Without a log the payload is the published value itself, which need not be JSON.
+ * It can be large, so it is serialised once and replaces the first `"payload":null`:
+ * nothing before that contains the same text.
  */
 function withPayload(wire: WireEvent | WireFrame): string {
   let payload: string | undefined;
@@ -131,9 +130,9 @@ function withPayload(wire: WireEvent | WireFrame): string {
 }
 
 /**
- * An event from its JSON.
+ * Parses an event.
  *
- * @throws {TypeError} If it is none.
+ * @throws {TypeError} If the JSON is not an event.
  */
 export function toEvent<P>(json: string): RunEvent<P> {
   let wire: Partial<WireEvent> | null;
@@ -142,31 +141,26 @@ export function toEvent<P>(json: string): RunEvent<P> {
   } catch (cause) {
     throw new TypeError("Cannot decode event: it is not JSON", { cause });
   }
-  const { pipeline_run_id, status, seq, at, payload, message, missed } = wire ??
-    {};
+  const { pipeline_run_id: runId, status, seq, payload } = wire ?? {};
   const kind = String(status).replace(/^PipelineRun/, "");
-  const date = new Date(at ?? NaN);
+  const at = new Date(wire?.at ?? NaN);
   if (
-    typeof pipeline_run_id !== "string" || !KINDS.has(kind) ||
-    !Number.isSafeInteger(seq) || Number.isNaN(date.getTime())
+    typeof runId !== "string" || !KINDS.has(kind) ||
+    !Number.isSafeInteger(seq) || Number.isNaN(at.getTime())
   ) {
     throw new TypeError(
       `Cannot decode event: it is no event of a run: ${json.slice(0, 200)}`,
     );
   }
-  const event = {
-    runId: pipeline_run_id,
-    seq,
-    at: date,
-    payload: payload ?? null,
-    kind,
-  };
-  if (kind === "Errored") Object.assign(event, { message: message ?? "" });
-  if (kind === "Lagged") Object.assign(event, { missed: missed ?? 0 });
+  const event = { runId, seq, at, payload: payload ?? null, kind };
+  if (kind === "Errored") {
+    Object.assign(event, { message: wire?.message ?? "" });
+  }
+  if (kind === "Lagged") Object.assign(event, { missed: wire?.missed ?? 0 });
   return event as RunEvent<P>;
 }
 
-/** A row as JSON has it. */
+/** Converts a row. */
 export function toWireRow(row: PipelineRunRow): WireRow {
   return {
     id: row.id,
@@ -180,9 +174,13 @@ export function toWireRow(row: PipelineRunRow): WireRow {
   };
 }
 
-/** A run as JSON has it. */
+/** Converts a run. */
 export function toWireRun(
-  { runId, phase, lastSeq }: RunStatus,
+  { runId, phase, lastSeq }: {
+    runId: string;
+    phase: RunPhase;
+    lastSeq: number;
+  },
   rows: readonly PipelineRunRow[],
   payload: Record<string, unknown>,
 ): WireRun {

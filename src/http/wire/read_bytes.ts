@@ -1,35 +1,34 @@
+import { onAbort } from "../../async/on_abort.ts";
+
 /**
- * The bytes of a body; `undefined` if there are too many, and then no more of them
- * is read.
+ * Reads the bytes of a body.
  *
- * @param signal Stops reading when it fires: what has come by then is given.
+ * @param signal Stops reading when it fires; the bytes read so far are returned.
+ * @returns The bytes; `undefined` if there are more than `maxBytes`.
  */
 export async function readBytes(
   body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
   maxBytes: number,
   signal?: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (body === null) return new Uint8Array();
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
-  const reader = body?.getReader();
-  const stop = () => void reader?.cancel().catch(() => {}); // It may have failed.
-  signal?.addEventListener("abort", stop);
-  if (signal?.aborted) stop();
+  const reader = body.getReader();
+  const stop = () => void reader.cancel().catch(() => {}); // It may have failed.
+  const unlisten = onAbort(signal, stop);
   try {
-    for (
-      let read = await reader?.read();
-      read !== undefined && !read.done;
-      read = await reader!.read()
-    ) {
-      length += read.value.length;
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return await new Blob(chunks).bytes();
+      length += value.length;
       if (length > maxBytes) {
         stop();
         return undefined;
       }
-      chunks.push(read.value);
+      chunks.push(value);
     }
   } finally {
-    signal?.removeEventListener("abort", stop);
+    unlisten();
   }
-  return await new Blob(chunks).bytes();
 }

@@ -1,18 +1,22 @@
 import type { RunEvent } from "../../model/event.ts";
-import {
-  RunEventParser,
-  type RunEventParserOptions,
-} from "./run_event_parser.ts";
+import { RunEventParser } from "./run_event_parser.ts";
 
 /** Options of {@linkcode RunEventDecoderStream}. */
-export type RunEventDecoderStreamOptions = RunEventParserOptions;
+export interface RunEventDecoderStreamOptions {
+  /**
+   * The length of the longest event, in UTF-16 code units: a positive integer.
+   *
+   * @default {16_777_216}
+   */
+  maxEventLength?: number;
+}
 
 /**
  * Turns server-sent events back into the events of a run: the reverse of
- * {@linkcode RunEventEncoderStream}. It neither connects nor reconnects;
- * {@linkcode followRun} does.
+ * {@linkcode RunEventEncoderStream}. To connect and reconnect as well, use
+ * {@linkcode followRun}.
  *
- * @typeParam P The type of what the work publishes. It is not checked.
+ * @typeParam P The type of the payloads. It is not checked.
  *
  * @example Usage
  * ```ts
@@ -44,13 +48,14 @@ export class RunEventDecoderStream<P = unknown>
   readonly #parser: RunEventParser<P>;
 
   /**
-   * Makes a stream.
+   * Creates a stream.
    *
-   * @param options How long an event may be.
+   * @param options The length of the longest event.
    * @throws {RangeError} If a number is out of range.
+   * @throws {TypeError} If an option has the wrong type.
    */
   constructor(options: RunEventDecoderStreamOptions = {}) {
-    const parser = new RunEventParser<P>(options);
+    const parser = new RunEventParser<P>(options.maxEventLength);
     let failure: { error: unknown } | undefined;
     const check = () => {
       if (failure !== undefined) throw failure.error;
@@ -61,7 +66,7 @@ export class RunEventDecoderStream<P = unknown>
         try {
           for (const event of parser.push(chunk)) controller.enqueue(event);
         } catch (error) {
-          // To throw now would lose what nobody has read yet.
+          // Throwing now would discard the events that are not read yet.
           failure = { error };
         }
       },
@@ -71,8 +76,8 @@ export class RunEventDecoderStream<P = unknown>
   }
 
   /**
-   * The number of the last event that came in, or of an id without event: where to
-   * go on. `undefined` until there was one.
+   * The number of the last event, or of an id without event, from which to resume;
+   * `undefined` before the first one.
    */
   get position(): number | undefined {
     return this.#parser.position;

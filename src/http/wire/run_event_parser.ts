@@ -1,44 +1,31 @@
+import { checkInteger } from "../../arguments/checks.ts";
 import type { RunEvent } from "../../model/event.ts";
 import { toEvent } from "./messages.ts";
 
 const LINE_END = /\r\n|\n|\r/g;
 
-/** Options of {@linkcode RunEventParser}. */
-export interface RunEventParserOptions {
-  /**
-   * How long one event may be, in UTF-16 code units: a positive integer.
-   *
-   * @default {16_777_216}
-   */
-  maxEventLength?: number;
-}
-
 /**
- * Takes the events of a run out of server-sent events as the HTML standard
- * defines them: with lines that end in CR, LF or both, fields in any order, data
- * of several lines, comments, cut into chunks anywhere.
+ * Parses the events of a run from server-sent events as the HTML standard defines
+ * them: lines end in CR, LF or both, fields come in any order, data may span
+ * lines, comments are skipped, and chunks may end anywhere.
  */
 export class RunEventParser<P> {
   readonly #maxLength: number;
-  // Deno 2.9 takes a BOM for one at the beginning wherever a chunk begins with it.
+  // Deno 2.9 strips a BOM at the start of every chunk, not only of the first.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #atBeginning = true;
   /** The line that has not ended yet. */
   #line = "";
-  /** Whether the last line ended in CR, to which an LF may belong. */
+  /** Whether the last chunk ended in a CR, so that a leading LF belongs to it. */
   #endedInCr = false;
   #id: string | undefined;
   #data: string[] = [];
   #dataLength = 0;
   #position: number | undefined;
 
-  constructor(options: RunEventParserOptions = {}) {
-    const { maxEventLength = 16 * 1024 * 1024 } = options;
-    if (!Number.isSafeInteger(maxEventLength) || maxEventLength < 1) {
-      throw new RangeError(
-        `Cannot decode events: maxEventLength must be a positive integer, received ${maxEventLength}`,
-      );
-    }
+  /** @param maxEventLength The length of the longest event, in UTF-16 code units. */
+  constructor(maxEventLength: number = 16 * 1024 * 1024) {
+    checkInteger("Cannot decode events: maxEventLength", maxEventLength, 1);
     this.#maxLength = maxEventLength;
   }
 
@@ -48,11 +35,11 @@ export class RunEventParser<P> {
   }
 
   /**
-   * Takes in a chunk, as far as the events that it completes are taken.
+   * Parses a chunk lazily, one event at a time.
    *
-   * @returns Those events.
-   * @throws {TypeError} If the next of them is no event of a run.
-   * @throws {RangeError} If it is too long.
+   * @returns The events that the chunk completes.
+   * @throws {TypeError} If the next of them is not an event of a run.
+   * @throws {RangeError} If an event is too long.
    */
   *push(chunk: Uint8Array<ArrayBuffer>): Generator<RunEvent<P>, undefined> {
     let text = this.#decoder.decode(chunk, { stream: true });
@@ -83,14 +70,10 @@ export class RunEventParser<P> {
     const colon = line.indexOf(":");
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
-    switch (field) {
-      case "data":
-        this.#data.push(value);
-        this.#dataLength += value.length + 1;
-        break;
-      case "id":
-        if (/^\d+$/.test(value)) this.#id = value;
-    }
+    if (field === "data") {
+      this.#data.push(value);
+      this.#dataLength += value.length + 1;
+    } else if (field === "id" && /^\d+$/.test(value)) this.#id = value;
     return undefined;
   }
 

@@ -1,9 +1,8 @@
 /**
  * What the repository needs of a Postgres client. `npm:postgres` meets it.
  *
- * Only single statements are sent, with strings, numbers and nulls as
- * parameters, so that no session state is needed and a transaction pooler may
- * be in between.
+ * The repository sends single statements only, with strings and nulls as parameters.
+ * So it needs no session state, and a transaction pooler may be in between.
  */
 export interface PostgresClient {
   /**
@@ -11,8 +10,8 @@ export interface PostgresClient {
    *
    * @param query The statement, with `$1`, `$2` … for its parameters.
    * @param parameters The parameters.
-   * @param options Whether the statement is worth preparing, where the client
-   * prepares statements at all.
+   * @param options Whether the statement is worth preparing, if the client prepares
+   * statements at all.
    * @returns The rows.
    */
   unsafe(
@@ -22,14 +21,13 @@ export interface PostgresClient {
   ): PromiseLike<readonly unknown[]>;
 
   /**
-   * Listens for notifications on a connection of its own, and again when that
-   * was lost. Without it, or behind a transaction pooler, news arrives by
-   * polling.
+   * Listens for notifications on a connection of its own, which it reconnects when
+   * lost. Without it, or behind a transaction pooler, news arrives by polling.
    *
    * @param channel The channel.
    * @param onNotify Called with each notification's payload.
-   * @param onListen Called each time that it listens anew.
-   * @returns A way to stop.
+   * @param onListen Called each time that listening has begun.
+   * @returns How to stop.
    */
   listen?(
     channel: string,
@@ -38,8 +36,8 @@ export interface PostgresClient {
   ): PromiseLike<{ unlisten(): PromiseLike<void> }>;
 
   /**
-   * Gives up connections that do not answer, where the client can. It is called
-   * when a statement missed its deadline.
+   * Replaces connections that do not answer, if the client can. It is called when a
+   * statement misses its deadline.
    */
   renew?(): void;
 }

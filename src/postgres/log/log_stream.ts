@@ -1,59 +1,50 @@
+import { onAbort } from "../../async/on_abort.ts";
 import { isLast, type RunEvent } from "../../model/event.ts";
-import type {
-  LocalEvents,
-  SubscribeOptions,
-} from "../../repository/run_log.ts";
+import type { LocalRun, SubscribeOptions } from "../../repository/run_log.ts";
 import type { LogFollower, WaitingReader } from "./log_follower.ts";
 
 /** Options of {@linkcode openLogStream}. */
 export interface LogStreamOptions extends SubscribeOptions {
-  runId: string;
-  follower: LogFollower;
+  readonly runId: string;
+  readonly follower: LogFollower;
   /** Closes the stream when it fires. */
-  closing: AbortSignal;
-  /** Gives the events from memory, where the run is of this instance. */
-  local?: () => Promise<LocalEvents | undefined>;
+  readonly closing: AbortSignal;
+  /** Reads the events that the log may not have yet, if this instance runs the run. */
+  readonly unrecorded: LocalRun["unrecorded"];
 }
 
 /**
- * The events of one run for one reader, from memory where the run is of this
- * instance, and from the log otherwise and for what the memory has lost. A gap
- * in the log itself is what was dropped from it.
+ * The events of one run for one reader: from memory if this instance runs the run,
+ * otherwise from the log, which also fills in what memory has lost. A gap in the log
+ * itself is what was dropped from it.
  */
 class LogSource implements UnderlyingDefaultSource<RunEvent> {
   readonly #options: LogStreamOptions;
   #local: ReadableStreamDefaultReader<RunEvent> | undefined;
   #opened = false;
-  /** What was read from the log and not asked for yet. */
+  /** What was read from the log and not pulled yet. */
   #buffer: RunEvent[] = [];
-  /** The number of the last event given. */
-  #position: number | undefined;
-  /** The number up to which the log is read instead of the memory. */
+  /** The number of the last event delivered. */
+  #lastSeq: number | undefined;
+  /** The number up to which the log is read instead of memory. */
   #refillTo = 0;
   #waiting: WaitingReader | undefined;
   #ended = false;
-  #removeListeners: (() => void) | undefined;
+  #stopListening: (() => void)[] = [];
 
   constructor(options: LogStreamOptions) {
     this.#options = options;
-    this.#position = options.after;
+    this.#lastSeq = options.after;
   }
 
   start(controller: ReadableStreamDefaultController<RunEvent>): void {
     const { signal, closing } = this.#options;
-    const onAbort = () => {
-      controller.error(signal!.reason);
+    this.#stopListening.push(onAbort(signal, (reason) => {
+      controller.error(reason);
       this.cancel();
-    };
-    const onClosing = () => this.#end(controller);
-    if (signal?.aborted) return onAbort();
-    if (closing.aborted) return onClosing();
-    signal?.addEventListener("abort", onAbort);
-    closing.addEventListener("abort", onClosing);
-    this.#removeListeners = () => {
-      signal?.removeEventListener("abort", onAbort);
-      closing.removeEventListener("abort", onClosing);
-    };
+    }));
+    if (this.#ended) return;
+    this.#stopListening.push(onAbort(closing, () => this.#end(controller)));
   }
 
   async pull(
@@ -71,19 +62,19 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     const lagged = this.#lagBefore(event);
     if (lagged !== undefined) {
       controller.enqueue(lagged);
-      this.#position = lagged.seq;
+      this.#lastSeq = lagged.seq;
       if (this.#options.lag !== "skip") return this.#end(controller);
       this.#buffer.unshift(event);
       return;
     }
-    this.#position = event.seq;
+    this.#lastSeq = event.seq;
     controller.enqueue(event);
     if (isLast(event)) this.#end(controller);
   }
 
   cancel(): void {
     this.#ended = true;
-    this.#removeListeners?.();
+    for (const stop of this.#stopListening) stop();
     this.#local?.cancel().catch(() => {});
     if (this.#waiting !== undefined) {
       this.#options.follower.forget(this.#waiting);
@@ -95,11 +86,12 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     controller.close();
   }
 
+  /** The next event; `undefined` if there is none and will be none. */
   async #next(): Promise<RunEvent | undefined> {
     if (!this.#opened) await this.#open();
     while (this.#buffer.length === 0) {
       if (this.#ended) return undefined;
-      const isRefilling = (this.#position ?? 0) < this.#refillTo;
+      const isRefilling = (this.#lastSeq ?? 0) < this.#refillTo;
       if (this.#local !== undefined && !isRefilling) {
         const { done, value } = await this.#local.read();
         if (done) return undefined;
@@ -107,12 +99,12 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
         this.#refillTo = value.seq;
         if (this.#ended) return undefined;
       }
-      const news = await this.#read();
+      const news = await this.#readLog();
       if (news.length === 0) return undefined;
       this.#buffer = this.#local === undefined
         ? news
         : news.filter((event) => event.seq <= this.#refillTo);
-      // What was dropped from the log shows as a gap before the memory's next.
+      // What was dropped from the log shows as a gap before the next one of memory.
       if (this.#buffer.length === 0) this.#refillTo = 0;
     }
     return this.#buffer.shift();
@@ -120,23 +112,23 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
 
   async #open(): Promise<void> {
     this.#opened = true;
-    const local = await this.#options.local?.();
+    const local = await this.#options.unrecorded?.();
     if (local === undefined) return;
-    this.#position = local.after;
+    this.#lastSeq = local.after;
     this.#local = local.events.getReader();
     if (this.#ended) this.cancel();
   }
 
-  async #read(): Promise<RunEvent[]> {
+  async #readLog(): Promise<RunEvent[]> {
     const { runId, follower } = this.#options;
-    this.#waiting = { runId, after: this.#position };
+    this.#waiting = { runId, after: this.#lastSeq };
     const news = await follower.next(this.#waiting);
     this.#waiting = undefined;
     return news;
   }
 
   #lagBefore(event: RunEvent): RunEvent | undefined {
-    if (this.#position === undefined || event.seq <= this.#position + 1) {
+    if (this.#lastSeq === undefined || event.seq <= this.#lastSeq + 1) {
       return undefined;
     }
     return {
@@ -145,7 +137,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
       at: new Date(),
       payload: null,
       kind: "Lagged",
-      missed: event.seq - 1 - this.#position,
+      missed: event.seq - 1 - this.#lastSeq,
     };
   }
 }

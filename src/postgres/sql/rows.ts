@@ -1,186 +1,101 @@
-import { STATUSES } from "../write/row_values.ts";
+import type {
+  AttributedPipelineRunRow,
+  PipelineRunRow,
+} from "../../model/row.ts";
+import { insertInto, TABLES, typeOf } from "./schema.ts";
+import { type Statement, statement } from "./statement.ts";
 
 /**
- * Every row is one column of JSON, so that neither the client's types nor its
- * naming of columns matter.
+ * A row as one column of JSON, with names as `PipelineRunRow` has them: so neither the
+ * client's types nor its naming of columns matter.
  */
-const ROW = `
-  r.id, r.created_at as "createdAt", r.status,
-  r.pipeline_run_id as "pipelineRunId", r.pipeline_name as "pipelineName",
-  r.pipeline_id as "pipelineId", r.dataset_id as "datasetId",
-  r.run_info as "runInfo"`;
+const ROW = Object.keys(TABLES.pipeline_runs)
+  .map((column) => `r.${column} as "${camelCase(column)}"`)
+  .join(", ");
 
-/**
- * Rows from parameters, each an array of one column's values; in what order they
- * are tells their column `ordinality`.
- *
- * Postgres plans a prepared statement anew each time if it thinks that a plan for
- * just these parameters is better. So it must not see how long they are.
- *
- * @param first The number of the first parameter.
- * @param columns The columns, with their types.
- * @param alias What to call it.
- */
-export function unnest(
-  first: number,
-  columns: Readonly<Record<string, string>>,
-  alias: string,
-): string {
-  const names = Object.keys(columns);
-  const arrays = names.map((name, index) =>
-    `$${first + index}::text::${columns[name]}[] as ${name}`
-  );
-  return `(select ${arrays.join(", ")} offset 0) sent
-    cross join lateral unnest(
-      ${names.map((name) => `sent.${name}`).join(", ")}
-    ) with ordinality ${alias} (${names.join(", ")}, ordinality)`;
-}
+const NEWEST_FIRST = "order by r.created_at desc, r.id desc";
 
-/** The statuses as the table has them: cognee makes the column an enum. */
-const TABLE_STATUSES = `(
-    select array_agg(s.status order by s.ordinality)
-    from json_populate_recordset(
-      null::pipeline_runs,
-      '${JSON.stringify(STATUSES.map((status) => ({ status })))}'
-    ) with ordinality s
-  )`;
+/** What is known of a row's dataset. */
+const ATTRIBUTION = {
+  select: `, d.name as "datasetName", d.owner_id as "ownerId"`,
+  join: "left join datasets d on d.id = r.dataset_id",
+};
 
-/**
- * Writes the rows of {@linkcode rowParameters}, `$1` to `$8`.
- *
- * A row is dated by the database's clock, and after every row of its run: by a
- * microsecond for each row before it in the statement, and by one more than the
- * run's last row where that clock was set back.
- *
- * @param condition Which rows to write.
- * @param again Whether some may be there already. To look for them makes the
- * statement a tenth slower.
- */
-export const insertRows = (condition: string, again: boolean): string => `
-  insert into pipeline_runs (
-    id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
-    dataset_id, run_info
-  )
-  select
-    r.id,
-    greatest(
-      statement_timestamp(),
-      case
-        when not r.is_first then (
-          select max(p.created_at) + interval '1 microsecond'
-          from pipeline_runs p
-          where p.pipeline_run_id = r.pipeline_run_id
-        )
-      end
-    ) + r.ordinality * interval '1 microsecond',
-    (${TABLE_STATUSES})[r.status], r.pipeline_run_id, r.pipeline_name,
-    r.pipeline_id, r.dataset_id, r.run_info::json
-  from ${
-  unnest(
-    1,
-    {
-      id: "uuid",
-      status: "integer",
-      pipeline_run_id: "uuid",
-      pipeline_name: "text",
-      pipeline_id: "uuid",
-      dataset_id: "uuid",
-      run_info: "text",
-      is_first: "boolean",
-    },
-    "r",
-  )
-}
-  ${condition}
-  ${again ? "on conflict (id) do nothing" : ""}`;
+/** The columns of a table, as this connection finds it. */
+export const GET_COLUMNS = statement(
+  "get columns",
+  { table: "text" },
+  ({ table }) => `
+  select to_json(a.attname)::text
+  from pg_attribute a
+  where a.attrelid = to_regclass(${table}) and a.attnum > 0
+    and not a.attisdropped`,
+);
 
-export const UPSERT_FIELDS = `
-  insert into pipeline_run_payload_fields (
-    pipeline_run_id, key, value, created_at, updated_at
-  )
-  select
-    f.pipeline_run_id, f.key,
-    coalesce(f.value, 'null'), -- the JSON null becomes that of SQL
-    statement_timestamp(), statement_timestamp()
-  from json_populate_recordset(
-    null::pipeline_run_payload_fields, $9::text::json
-  ) f
-  on conflict (pipeline_run_id, key) do update
-    set value = excluded.value, updated_at = excluded.updated_at`;
-
-/** Writes rows; `$9` comes back, to tell this statement's answer from another's. */
-export const WRITE_ROWS = eitherTry((again) => `
-  with written as (${insertRows("", again)})
-  select to_json($9::text)::text`);
-
-/** Writes rows and the payload fields `$9`; `$10` comes back. */
-export const WRITE_ROWS_AND_FIELDS = eitherTry((again) => `
-  with written as (${insertRows("", again)}), upserted as (${UPSERT_FIELDS})
-  select to_json($10::text)::text`);
-
-export const LATEST_STATUS = `
+export const LATEST_STATUS = statement(
+  "latest status",
+  { datasetIds: "uuid[]", pipelineName: "text" },
+  ({ datasetIds, pipelineName }) => `
   select json_build_array(d.id, latest.status)::text
-  from unnest($1::text::uuid[]) d (id)
+  from unnest(${datasetIds}) d (id)
   cross join lateral (
     select r.status
     from pipeline_runs r
-    where r.dataset_id = d.id and r.pipeline_name = $2::text
-    order by r.created_at desc, r.id desc
+    where r.dataset_id = d.id and r.pipeline_name = ${pipelineName}
+    ${NEWEST_FIRST}
     limit 1
-  ) latest`;
-
-export const LIST_RECENT = listRecent("");
-
-export const LIST_RECENT_OF_DATASET = listRecent(
-  "where r.dataset_id = $2::text::uuid",
+  ) latest`,
 );
 
-export const LIST_BY_RUN = listRecent(
-  "where r.pipeline_run_id = $2::text::uuid",
-);
+/** Lists the newest rows, of all runs or of those with the values of some columns. */
+export const LIST_RECENT = list([]);
+export const LIST_BY_DATASET = list(["dataset_id"]);
+export const LIST_BY_RUN = list(["pipeline_run_id"]);
+export const LIST_BY_PIPELINE = list(["dataset_id", "pipeline_name"]);
 
-/** Needs a table `datasets`, as cognee makes it. */
-export const LIST_RECENT_WITH_ATTRIBUTION = listRecentWithAttribution("");
+/** Need a table `datasets`, as cognee makes it. */
+export const LIST_RECENT_ATTRIBUTED = list([], ATTRIBUTION);
+export const LIST_BY_DATASET_ATTRIBUTED = list(["dataset_id"], ATTRIBUTION);
 
-/** Needs a table `datasets`, as cognee makes it. */
-export const LIST_RECENT_OF_DATASET_WITH_ATTRIBUTION =
-  listRecentWithAttribution("where r.dataset_id = $2::text::uuid");
+export const HAS_DATASETS = statement("has datasets", {}, () => `
+  select to_json(to_regclass('datasets') is not null)::text`);
 
-export const HAS_DATASETS = `
-  select to_json(to_regclass('datasets') is not null)::text`;
-
-export const GET_PIPELINE_RUN = newestRow("r.pipeline_run_id = $1::text::uuid");
-
-export const GET_PIPELINE_RUN_BY_DATASET = newestRow(
-  "r.dataset_id = $1::text::uuid and r.pipeline_name = $2::text",
-);
-
-export const GET_PIPELINE_RUNS_BY_DATASET = `
+/** The newest row of each pipeline. */
+export const GET_BY_DATASET = statement(
+  "get by dataset",
+  { datasetId: "uuid" },
+  ({ datasetId }) => `
   select row_to_json(t)::text
   from (
     select distinct on (r.pipeline_name) ${ROW}
     from pipeline_runs r
-    where r.dataset_id = $1::text::uuid
+    where r.dataset_id = ${datasetId}
     order by r.pipeline_name, r.created_at desc, r.id desc
-  ) t`;
+  ) t`,
+);
 
-export const GET_PAYLOAD = `
+export const GET_PAYLOAD = statement(
+  "get payload",
+  { runId: "uuid" },
+  ({ runId }) => `
   select json_build_array(f.key, f.value)::text
   from pipeline_run_payload_fields f
-  where f.pipeline_run_id = $1::text::uuid
-  order by f.key`;
+  where f.pipeline_run_id = ${runId}
+  order by f.key`,
+);
 
 /**
- * Ends up to `$2` runs whose newest row is INITIATED or STARTED. The new row's
- * id follows from the old one's, so that of many who do this at once one does.
+ * Ends runs whose newest row is INITIATED or STARTED. The new row's id follows from
+ * the old one's, so concurrent resets insert the row once.
  */
-export const RESET_ORPHANS = `
+export const RESET_ORPHANS = statement(
+  "reset orphans",
+  { reason: "text", limit: "integer" },
+  ({ reason, limit }) => `
   with reset as (
-    ${insertErrored("md5('orphan of ' || r.id::text)::uuid")}
+    ${insertErrored("md5('orphan of ' || r.id::text)::uuid", reason)}
     from pipeline_runs r
-    where r.status::text in (
-        'DATASET_PROCESSING_INITIATED', 'DATASET_PROCESSING_STARTED'
-      )
+    where ${isUnfinished("r")}
       and not exists (
         select
         from pipeline_run_leases l
@@ -192,88 +107,93 @@ export const RESET_ORPHANS = `
         where newer.pipeline_run_id = r.pipeline_run_id
           and (newer.created_at, newer.id) > (r.created_at, r.id)
       )
-    limit $2::text::integer
+    limit ${limit}
     on conflict (id) do nothing
     returning id
   )
-  select to_json(count(*))::text from reset`;
+  select to_json(count(*))::text from reset`,
+);
 
-/** A statement for the first try, and one for when that may have succeeded. */
-export interface EitherTry {
-  readonly first: string;
-  readonly again: string;
+/** Whether a row says that its run has not ended. cognee makes the status an enum. */
+export function isUnfinished(row: string): string {
+  return `${row}.status::text in (
+    'DATASET_PROCESSING_INITIATED', 'DATASET_PROCESSING_STARTED'
+  )`;
 }
-
-/** Makes both statements. */
-export function eitherTry(make: (again: boolean) => string): EitherTry {
-  return { first: make(false), again: make(true) };
-}
-
-/** The columns of a table, as this connection finds it. */
-export const GET_COLUMNS = `
-  select to_json(a.attname)::text
-  from pg_attribute a
-  where a.attrelid = to_regclass($1::text) and a.attnum > 0
-    and not a.attisdropped`;
 
 /**
- * The beginning of a statement that writes an ERRORED row behind the row `r`, for
- * the reason `$1`, with the data of `r`.
+ * The beginning of a statement that adds an ERRORED row after the row `r`, with the
+ * data of `r`.
  */
-export function insertErrored(id: string): string {
-  return `
-    insert into pipeline_runs (
-      id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
-      dataset_id, run_info
-    )
-    select
-      ${id},
-      greatest(
-        statement_timestamp(), r.created_at + interval '1 microsecond'
-      ),
-      'DATASET_PROCESSING_ERRORED', r.pipeline_run_id, r.pipeline_name,
-      r.pipeline_id, r.dataset_id,
-      json_build_object(
-        'data', coalesce((r.run_info::json) -> 'data', to_json('None'::text)),
-        'error', $1::text,
-        'reason', $1::text
-      )`;
+export function insertErrored(id: string, reason: string): string {
+  return insertInto("pipeline_runs", {
+    id,
+    created_at: `greatest(
+      statement_timestamp(), r.created_at + interval '1 microsecond'
+    )`,
+    status: "'DATASET_PROCESSING_ERRORED'",
+    pipeline_run_id: "r.pipeline_run_id",
+    pipeline_name: "r.pipeline_name",
+    pipeline_id: "r.pipeline_id",
+    dataset_id: "r.dataset_id",
+    run_info: `json_build_object(
+      'data', coalesce((r.run_info::json) -> 'data', to_json('None'::text)),
+      'error', ${reason},
+      'reason', ${reason}
+    )`,
+  });
 }
 
-function newestRow(condition: string): string {
+/** The row of its JSON, in which absent values are null and the time is a string. */
+export function toRow(json: unknown): AttributedPipelineRunRow {
+  const present = Object.entries(json as object)
+    .filter(([_, value]) => value !== null);
+  const row = Object.fromEntries(present);
+  return { ...row, createdAt: new Date(row.createdAt) } as PipelineRunRow;
+}
+
+/** The newest row of a run, as a query for JSON. */
+export function newestRowOf(runId: string): string {
   return `
-    select row_to_json(t)::text
+    select row_to_json(t)
     from (
       select ${ROW}
       from pipeline_runs r
-      where ${condition}
-      order by r.created_at desc, r.id desc
+      where r.pipeline_run_id = ${runId}
+      ${NEWEST_FIRST}
       limit 1
     ) t`;
 }
 
-function newest(condition: string): string {
-  return `
-    select *
-    from pipeline_runs r
-    ${condition}
-    order by r.created_at desc, r.id desc
-    limit $1::text::integer`;
-}
-
-function listRecent(condition: string): string {
-  return `
-    select row_to_json(t)::text
-    from (select ${ROW} from (${newest(condition)}) r) t`;
-}
-
-function listRecentWithAttribution(condition: string): string {
-  return `
-    select row_to_json(t)::text
+function list<C extends keyof typeof TABLES.pipeline_runs>(
+  columns: readonly C[],
+  { select, join } = { select: "", join: "" },
+): Statement<Record<C | "limit", string>> {
+  const types = columns.map((name) => [name, typeOf("pipeline_runs", name)]);
+  const name = ["list", select && "attributed", ...columns].join(" ");
+  const parameters: Record<C | "limit", string> = Object.fromEntries([
+    ...types,
+    ["limit", "integer"],
+  ]);
+  return statement(name, parameters, (sql) => {
+    const conditions = columns.map((name) => `r.${name} = ${sql[name]}`);
+    return `
+  select row_to_json(t)::text
+  from (
+    select ${ROW} ${select}
     from (
-      select ${ROW}, d.name as "datasetName", d.owner_id as "ownerId"
-      from (${newest(condition)}) r
-      left join datasets d on d.id = r.dataset_id
-      order by r.created_at desc, r.id desc
-    ) t`;
+      select *
+      from pipeline_runs r
+      where ${["true", ...conditions].join(" and ")}
+      ${NEWEST_FIRST}
+      limit ${sql.limit}
+    ) r
+    ${join}
+    ${NEWEST_FIRST}
+  ) t`;
+  });
+}
+
+function camelCase(column: string): string {
+  return column.replace(/_./g, ([, letter]) => letter.toUpperCase());
 }

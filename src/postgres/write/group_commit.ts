@@ -1,9 +1,9 @@
 import { deadline } from "@std/async/deadline";
 import { retry } from "@std/async/retry";
 import { RepositoryError } from "../../model/errors.ts";
-import { closedError } from "./closed_error.ts";
+import { closedError } from "../client/database.ts";
 
-/** One thing to write, and who waits for it. */
+/** A pending write and its promise. */
 interface Entry<T> {
   readonly key: string;
   readonly item: T;
@@ -13,39 +13,42 @@ interface Entry<T> {
   settled: boolean;
 }
 
+/** What {@linkcode GroupCommit} writes with. */
+export interface Writer<T> {
+  /**
+   * Writes a group in one statement. After a failure it is called again with the
+   * same items, or some of them, which may have been written.
+   *
+   * @returns The items that were refused, each with its error.
+   */
+  write(items: readonly T[]): Promise<ReadonlyMap<T, Error>>;
+}
+
 /** Options of {@linkcode GroupCommit}. */
 export interface GroupCommitOptions<T> {
-  /**
-   * Writes a group in one statement, and tells what was not written on its own
-   * account, with the reason. When it failed, or seemed to, it is called again with
-   * the same items, or some of them; `again` says so.
-   */
-  write: (
-    items: readonly T[],
-    again: boolean,
-  ) => Promise<ReadonlyMap<T, Error>>;
+  readonly writer: Writer<T>;
   /** How many items one group has at most. */
   maxItems: number;
-  /** How many bytes one group has at most, unless one item alone has more. */
+  /** How many bytes one group has at most; a larger item is a group of its own. */
   maxBytes: number;
-  /** How many bytes may wait, not counting what must not be refused. */
+  /** How many bytes may be pending before droppable items are refused. */
   maxQueuedBytes: number;
-  /** Told of the first failure after a success. */
+  /** Called on the first failure after a success. */
   onTrouble: (error: unknown) => void;
 }
 
-/** What {@linkcode GroupCommit.add} is told of an item. */
+/** Options of {@linkcode GroupCommit.add}. */
 export interface GroupCommitItem {
   /** Items of one key are written in the order in which they were added. */
   key: string;
   /** The item's size. */
   bytes: number;
-  /** For how long to try, in milliseconds. */
+  /** How long to retry, in milliseconds. */
   timeout: number;
   /**
-   * Whether the item is refused for want of room.
+   * Whether the item is refused when too much is pending.
    *
-   * @default {it is tried for a limited time only}
+   * @default {true if the timeout is finite}
    */
   droppable?: boolean;
 }
@@ -53,30 +56,31 @@ export interface GroupCommitItem {
 /** How many groups are written at once. */
 const MAX_WRITING = 2;
 
-/** From how many keys on what waits is shared between two groups. */
-const MIN_SHARED_KEYS = 32;
+/** The least number of keys for a backlog to be split. */
+const MIN_SPLIT_KEYS = 32;
 
 /**
- * Writes what gathers while other groups are being written as the next group, two
- * at a time. Items of one key are in one of them, so that their order stays.
+ * Writes the items that gather while other groups are being written as the next
+ * group, two groups at a time. Items of one key are never in two groups at a time, so
+ * they are written in order.
  *
- * When nothing is under way, the first item waits for the end of the event
- * loop's turn: work that ends within the turn has all its items in one group. When
- * much waits then it is halved, so that the database is at one half while this
- * process is at the other.
+ * When nothing is being written, the first item waits for the end of the event loop's
+ * turn, so that work that ends within the turn has all its items in one group. A
+ * large backlog is split in two, so the database writes one half while the other is
+ * prepared.
  *
- * A group that failed for a passing reason is written again until it succeeds.
- * One that can never succeed is halved until the item at fault stands alone;
- * only that item is refused.
+ * A group that failed for a transient reason is retried until it succeeds. A group
+ * that can never succeed is halved until the item at fault stands alone; only that
+ * item is refused.
  */
 export class GroupCommit<T> {
   readonly #options: GroupCommitOptions<T>;
-  /** What waits, by key; the key that has waited longest comes first. */
-  readonly #queue = new Map<string, Entry<T>[]>();
-  /** The keys of what is being written. */
+  /** The pending items by key; the key that has waited longest comes first. */
+  readonly #pending = new Map<string, Entry<T>[]>();
+  /** The keys of the items that are being written. */
   readonly #busy = new Set<string>();
   readonly #closed = new AbortController();
-  #queuedBytes = 0;
+  #pendingBytes = 0;
   #writing = 0;
   #scheduled = false;
   #inTrouble = false;
@@ -90,31 +94,28 @@ export class GroupCommit<T> {
    * Adds an item.
    *
    * @returns When the item is durable.
-   * @throws {RepositoryError} If it can never be written, or not in time (it may
-   * be written all the same when a group with it was under way), or there is no
-   * room, or the group commit is closed.
+   * @throws {RepositoryError} If it can never be written, too much is pending, the
+   * group commit is closed, or the time is over; in that case a group that is being
+   * written may still write it.
    */
   async add(item: T, options: GroupCommitItem): Promise<void> {
     const { key, bytes, timeout, droppable = timeout !== Infinity } = options;
     if (this.#closed.signal.aborted) throw closedError();
     const { maxQueuedBytes } = this.#options;
-    if (droppable && this.#queuedBytes + bytes > maxQueuedBytes) {
+    if (droppable && this.#pendingBytes + bytes > maxQueuedBytes) {
       throw new RepositoryError(
-        `Too much waits to be written: ${this.#queuedBytes} bytes`,
+        `Too much waits to be written: ${this.#pendingBytes} bytes`,
       );
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const entry = { key, item, bytes, resolve, reject, settled: false };
-    const waiting = this.#queue.get(key);
-    if (waiting === undefined) this.#queue.set(key, [entry]);
+    const waiting = this.#pending.get(key);
+    if (waiting === undefined) this.#pending.set(key, [entry]);
     else waiting.push(entry);
-    this.#queuedBytes += bytes;
+    this.#pendingBytes += bytes;
     if (!this.#scheduled && this.#writing < MAX_WRITING) {
       this.#scheduled = true;
-      setImmediate(() => {
-        this.#scheduled = false;
-        this.#writeWaiting();
-      });
+      setImmediate(this.#writePending);
     }
     if (timeout === Infinity) return await promise;
     try {
@@ -129,41 +130,36 @@ export class GroupCommit<T> {
   }
 
   /**
-   * Takes no more items, and waits until those it has are written, for
-   * `timeout` milliseconds at most. What is not written by then is refused.
+   * Takes no more items, and waits until the pending ones are written, for
+   * `timeout` milliseconds at most. Items not written by then are refused.
    */
   async close(timeout: number): Promise<void> {
-    if (this.#writing > 0 || this.#queue.size > 0) {
+    if (this.#writing > 0 || this.#pending.size > 0) {
       const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
       await deadline(idle, timeout).catch(() => {});
     }
     this.#closed.abort(closedError());
-    for (const entry of [...this.#queue.values()].flat()) {
+    for (const entry of [...this.#pending.values()].flat()) {
       this.#settle(entry, () => entry.reject(closedError()));
     }
-    this.#queue.clear();
+    this.#pending.clear();
   }
 
-  #writeWaiting(): void {
+  readonly #writePending = (): void => {
+    this.#scheduled = false;
     while (this.#writing < MAX_WRITING) {
       const group = this.#nextGroup();
       if (group.length === 0) break;
       this.#writeGroup(group);
     }
-    if (this.#writing === 0 && this.#queue.size === 0) this.#onIdle?.();
-  }
+    if (this.#writing === 0 && this.#pending.size === 0) this.#onIdle?.();
+  };
 
   async #writeGroup(group: readonly Entry<T>[]): Promise<void> {
     this.#writing++;
     for (const { key } of group) this.#busy.add(key);
-    let again = false;
-    const write = async () => {
-      const isRepeated = again;
-      again = true;
-      await this.#write(group, isRepeated);
-    };
     try {
-      await retry(write, {
+      await retry(() => this.#write(group), {
         minTimeout: 50,
         maxTimeout: 1_000,
         maxAttempts: Number.MAX_SAFE_INTEGER,
@@ -176,45 +172,44 @@ export class GroupCommit<T> {
     }
     for (const { key } of group) this.#busy.delete(key);
     this.#writing--;
-    this.#writeWaiting();
+    this.#writePending();
   }
 
   #nextGroup(): Entry<T>[] {
     const { maxItems, maxBytes } = this.#options;
-    const { size } = this.#queue;
-    const isShared = this.#writing === 0 && size >= MIN_SHARED_KEYS;
-    let keysLeft = isShared ? Math.ceil(size / 2) : size;
+    const { size } = this.#pending;
+    const isSplit = this.#writing === 0 && size >= MIN_SPLIT_KEYS;
+    let keysLeft = isSplit ? Math.ceil(size / 2) : size;
     const group: Entry<T>[] = [];
     let bytes = 0;
-    for (const [key, waiting] of this.#queue) {
+    for (const [key, entries] of this.#pending) {
       if (keysLeft-- === 0) break;
       if (this.#busy.has(key)) continue;
       let taken = 0;
-      for (const entry of waiting) {
+      for (const entry of entries) {
         bytes += entry.bytes;
         if (group.length === maxItems) break;
         if (group.length > 0 && bytes > maxBytes) break;
         if (!entry.settled) group.push(entry);
         taken++;
       }
-      if (taken < waiting.length) {
-        waiting.splice(0, taken);
+      if (taken < entries.length) {
+        entries.splice(0, taken);
         break;
       }
-      this.#queue.delete(key);
+      this.#pending.delete(key);
     }
     return group;
   }
 
-  /** Writes what is left of a group; throws only what may pass. */
-  async #write(group: readonly Entry<T>[], again: boolean): Promise<void> {
+  /** Writes the unsettled entries of a group; throws only transient errors. */
+  async #write(group: readonly Entry<T>[]): Promise<void> {
     const entries = group.filter((entry) => !entry.settled);
     if (entries.length === 0) return;
     let refused: ReadonlyMap<T, Error>;
     try {
-      refused = await this.#options.write(
+      refused = await this.#options.writer.write(
         entries.map((entry) => entry.item),
-        again,
       );
     } catch (error) {
       if (error instanceof RepositoryError && error.transient) {
@@ -226,8 +221,8 @@ export class GroupCommit<T> {
         return this.#settle(entries[0], () => entries[0].reject(error));
       }
       const half = entries.length >> 1;
-      await this.#write(entries.slice(0, half), again);
-      await this.#write(entries.slice(half), again);
+      await this.#write(entries.slice(0, half));
+      await this.#write(entries.slice(half));
       return;
     }
     this.#inTrouble = false;
@@ -243,7 +238,7 @@ export class GroupCommit<T> {
   #settle(entry: Entry<T>, tell: () => void): void {
     if (entry.settled) return;
     entry.settled = true;
-    this.#queuedBytes -= entry.bytes;
+    this.#pendingBytes -= entry.bytes;
     tell();
   }
 }

@@ -1,33 +1,83 @@
+import { storableJson, storableText } from "../../json/storable.ts";
 import type { RunEvent } from "../../model/event.ts";
-import type { Lease } from "../log/lease.ts";
-import type { RowValues } from "./row_values.ts";
+import type { PipelineRunTransition } from "../../model/row.ts";
+import type { EventValues, RowValues } from "../sql/writes.ts";
 
 /** Something to write. */
-export type Write =
-  | {
-    /** A row of the audit trail, without a lease. */
-    readonly kind: "row";
-    readonly row: RowValues;
-  }
-  | {
-    /** A payload field. */
-    readonly kind: "field";
-    readonly json: string;
-    /** What a later write of the same field replaces. */
-    readonly key: string;
-  }
-  | Step;
+export type Write = RowWrite | FieldWrite | StepWrite;
 
-/** A step of a run that is leased. */
-export interface Step {
+/** A row of the audit trail, without a lease. */
+export interface RowWrite {
+  readonly kind: "row";
+  readonly row: RowValues;
+}
+
+/** A payload field. */
+export interface FieldWrite {
+  readonly kind: "field";
+  /** The field as a JSON object of its columns. */
+  readonly json: string;
+  /** Identifies the field: a later write of the same field replaces this one. */
+  readonly field: string;
+}
+
+/** A step of a leased run. */
+export interface StepWrite {
   readonly kind: "step";
-  readonly lease: Lease;
+  readonly claim: Claim;
   readonly row?: RowValues;
-  readonly event?: RunEvent;
-  /** The payload of the event as JSON. */
-  readonly payload?: string;
+  readonly event?: EventValues;
   /** Whether the lease begins with it. */
-  readonly begins?: boolean;
-  /** The UUID of the ending, where this is one. */
-  readonly ending?: string;
+  readonly begins: boolean;
+  /** The UUID of the ending, if it ends the run. */
+  readonly endingId?: string;
+}
+
+/** The claim of an instance on a run. */
+export interface Claim {
+  readonly runId: string;
+  readonly claimId: string;
+  /** The fencing number of the claim. */
+  readonly generation: number;
+}
+
+/** About how long what is fixed of a row or an event is. */
+const FIXED_BYTES = 150;
+
+/**
+ * A row as it is sent, from a checked transition.
+ *
+ * @throws {TypeError} If its `runInfo` is not JSON.
+ */
+export function rowValues(
+  row: PipelineRunTransition & { id: string },
+): RowValues {
+  return {
+    id: row.id,
+    status: row.status,
+    runId: row.pipelineRunId,
+    name: storableText(row.pipelineName),
+    pipelineId: row.pipelineId,
+    datasetId: row.datasetId,
+    runInfo: row.runInfo &&
+      storableJson(row.runInfo, "Cannot log pipeline run: runInfo"),
+  };
+}
+
+/** An event as it is sent, with its payload as JSON. */
+export function eventValues(event: RunEvent, payload?: string): EventValues {
+  const { runId, seq, kind, at } = event;
+  const message = kind === "Errored" ? event.message : undefined;
+  return { runId, seq, kind, at, payload, message };
+}
+
+/** About how many bytes a row is. */
+export function rowBytes({ name, runInfo = "" }: RowValues): number {
+  return FIXED_BYTES + name.length + runInfo.length;
+}
+
+/** About how many bytes a step is. */
+export function stepBytes({ row, event }: StepWrite): number {
+  return (row === undefined ? 0 : rowBytes(row)) +
+    FIXED_BYTES + (event?.payload?.length ?? 0);
 }

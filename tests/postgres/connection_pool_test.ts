@@ -1,15 +1,15 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
 import { RepositoryError } from "../../mod.ts";
-import { RenewableClient } from "../../src/postgres/client/renewable_client.ts";
+import { ConnectionPool } from "../../src/postgres/client/connection_pool.ts";
 import { hasPooler, startPooler } from "./pooler.ts";
-import { openDatabase } from "./postgres_server.ts";
+import { openDatabase } from "./open_database.ts";
 
 const withPooler = await hasPooler();
 
 /** A client with one connection. */
-function open(url: string): AsyncDisposable & { client: RenewableClient } {
-  const client = new RenewableClient(
+function open(url: string): AsyncDisposable & { client: ConnectionPool } {
+  const client = new ConnectionPool(
     (prepare) => postgres(url, { max: 1, prepare, fetch_types: false }),
     { max: 1, prepare: false },
   );
@@ -17,7 +17,7 @@ function open(url: string): AsyncDisposable & { client: RenewableClient } {
 }
 
 /** Sends a statement that is worth preparing, and tells which are prepared. */
-async function preparedBy(client: RenewableClient): Promise<unknown[]> {
+async function preparedBy(client: ConnectionPool): Promise<unknown[]> {
   await client.unsafe("select $1::text", ["a"], { prepare: true });
   const rows = await client.unsafe(
     "select statement from pg_prepared_statements",
@@ -25,7 +25,7 @@ async function preparedBy(client: RenewableClient): Promise<unknown[]> {
   return rows.map((row) => (row as { statement: string }).statement);
 }
 
-Deno.test("RenewableClient.prepareIfDirect() prepares on a server's own connections", async () => {
+Deno.test("ConnectionPool.prepareIfDirect() prepares statements on a direct connection", async () => {
   await using database = await openDatabase();
   await using opened = open(database.url);
   assertEquals(await preparedBy(opened.client), []);
@@ -33,7 +33,7 @@ Deno.test("RenewableClient.prepareIfDirect() prepares on a server's own connecti
   assertEquals(await preparedBy(opened.client), ["select $1::text"]);
 });
 
-Deno.test("RenewableClient.prepareIfDirect() heeds a process id that is not the server's", async () => {
+Deno.test("ConnectionPool.prepareIfDirect() prepares nothing if the process id is not the server's", async () => {
   const prepared: unknown[] = [];
   const pool = {
     unsafe(_query: string, _parameters: unknown, options: unknown) {
@@ -43,7 +43,7 @@ Deno.test("RenewableClient.prepareIfDirect() heeds a process id that is not the 
       );
     },
   };
-  const client = new RenewableClient(
+  const client = new ConnectionPool(
     () => pool as unknown as postgres.Sql,
     { max: 1, prepare: false },
   );
@@ -53,7 +53,7 @@ Deno.test("RenewableClient.prepareIfDirect() heeds a process id that is not the 
 });
 
 Deno.test({
-  name: "RenewableClient.prepareIfDirect() prepares nothing behind pgbouncer",
+  name: "ConnectionPool.prepareIfDirect() prepares nothing behind pgbouncer",
   ignore: !withPooler,
   async fn() {
     await using database = await openDatabase();
@@ -64,7 +64,7 @@ Deno.test({
   },
 });
 
-Deno.test("RenewableClient.unsafe() takes the first connection that is free", async () => {
+Deno.test("ConnectionPool.unsafe() uses the first free connection", async () => {
   const asked: number[] = [];
   const answers: (() => void)[] = [];
   let opened = 0;
@@ -77,7 +77,7 @@ Deno.test("RenewableClient.unsafe() takes the first connection that is free", as
       },
     } as unknown as postgres.Sql;
   };
-  const client = new RenewableClient(open, { max: 2, prepare: false });
+  const client = new ConnectionPool(open, { max: 2, prepare: false });
   const first = client.unsafe("1");
   const others = ["2", "3", "4"].map((query) => client.unsafe(query));
   assertEquals(asked, [0, 1, 0, 1]);
@@ -89,7 +89,7 @@ Deno.test("RenewableClient.unsafe() takes the first connection that is free", as
   await last;
 });
 
-Deno.test("RenewableClient.unsafe() has a connection back when its statement fails", async () => {
+Deno.test("ConnectionPool.unsafe() frees the connection of a statement that fails", async () => {
   const asked: number[] = [];
   let opened = 0;
   const open = () => {
@@ -101,12 +101,12 @@ Deno.test("RenewableClient.unsafe() has a connection back when its statement fai
       },
     } as unknown as postgres.Sql;
   };
-  const client = new RenewableClient(open, { max: 2, prepare: false });
+  const client = new ConnectionPool(open, { max: 2, prepare: false });
   for (const _ of [1, 2]) await assertRejects(() => client.unsafe("x"));
   assertEquals(asked, [0, 0]);
 });
 
-Deno.test("RenewableClient.prepareIfDirect() rejects where there is no server", async () => {
+Deno.test("ConnectionPool.prepareIfDirect() rejects if there is no server", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();

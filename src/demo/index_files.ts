@@ -1,26 +1,26 @@
 import { basename, relative } from "node:path";
 import type { PipelineWork } from "../../mod.ts";
-import { errorMessage } from "../model/error_message.ts";
 import { findFiles } from "./find_files.ts";
 import { TermCounter } from "./term_counter.ts";
 import type { TermCounts } from "./term_counts.ts";
+import { errorMessage } from "./terminal.ts";
 import { NotTextError, readText } from "./text_file.ts";
 
-/** How far the indexing of a path is. */
+/** The progress of a run. */
 export interface IndexProgress {
-  /** The file that is being read, within the path; empty before the first. */
+  /** The current file, relative to the path; empty before the first. */
   readonly file: string;
-  /** How many files were found so far. */
+  /** How many files have been found. */
   readonly files: number;
   /** How many of them are done, indexed or skipped. */
   readonly done: number;
-  /** How many of those were skipped: they are no text, or cannot be read. */
+  /** How many were skipped because they are not text or cannot be read. */
   readonly skipped: number;
-  /** How many terms were counted. */
+  /** How many terms have been counted. */
   readonly terms: number;
 }
 
-/** How far it is in the beginning. */
+/** The progress of a run that has just begun. */
 export const NO_PROGRESS: IndexProgress = {
   file: "",
   files: 0,
@@ -30,16 +30,12 @@ export const NO_PROGRESS: IndexProgress = {
 };
 
 /**
- * The work of one run: reads the text files of a path in chunks, counts their
- * terms, and stores the counts of each file.
+ * Makes the work of one run: it reads the text files of a path in chunks, counts
+ * their terms, and stores the counts of each file.
  *
  * It publishes its progress, and sets the payload fields `path`, `files`,
- * `terms` and `skipped`. In a folder, files that are no text or cannot be read
- * are skipped; it fails when nothing is left.
- *
- * @param path A file or a folder.
- * @param store Where the counts go.
- * @returns The work, for a registry.
+ * `terms` and `skipped`. In a folder it skips files that are not text or cannot
+ * be read; it fails if it skips all of them.
  */
 export function indexFiles(
   path: string,

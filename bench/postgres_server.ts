@@ -1,20 +1,14 @@
 /**
- * A real Postgres for tests and benches, from the binaries on npm.
- *
- * Importing this module starts the server that {@linkcode openDatabase} uses,
- * unless `DATABASE_URL` names one: at import, since what a test starts must end
- * with that test. All test files of a process share it, and it ends with the
- * process, however that ends.
+ * A real Postgres for benchmarks and tests, from the binaries on npm.
  *
  * @module
  */
-
 import postgres from "postgres";
 
 const BINARIES_VERSION = "18.4.0-beta.17";
 
-/** Names the shared server to the test files that come later in the process. */
-const SHARED_URL = "TEST_POSTGRES_URL";
+/** The variable that passes the shared server to child processes and later test files. */
+const SHARED_URL = "SHARED_POSTGRES_URL";
 
 /** Postgres refuses to run as root. */
 const NOBODY = 65534;
@@ -22,10 +16,10 @@ const NOBODY = 65534;
 const START_TIMEOUT = 30_000;
 
 /**
- * Makes a directory, and outlives the process that opened it to end the server
+ * Makes a directory, and outlives the process that opened it to stop the server
  * and remove the directory. Its input closes with that process or, in a test,
  * with the test file; given an owner, it then waits for that process to end. A
- * zombie is dead: in a container there may be nobody to reap it.
+ * zombie counts as ended, since a container may have no process that reaps it.
  */
 const GUARD = `
 owner=$1 pid=
@@ -53,7 +47,7 @@ async function run(command: string, ...args: string[]): Promise<string> {
   return decoder.decode(output.stdout).trim();
 }
 
-/** Downloads the binaries once, and returns the folder they are in. */
+/** Downloads the binaries once, and returns their folder. */
 async function findBinaries(): Promise<string> {
   const arch = Deno.build.arch === "aarch64" ? "arm64" : "x64";
   const name =
@@ -70,7 +64,7 @@ async function findBinaries(): Promise<string> {
   return postgresPath.slice(0, postgresPath.lastIndexOf("/bin/"));
 }
 
-/** The living children of a process. */
+/** Lists the living children of a process. */
 async function childrenOf(parent: number): Promise<number[]> {
   const rows = await run(
     "ps",
@@ -90,7 +84,7 @@ async function childrenOf(parent: number): Promise<number[]> {
     .map(([pid]: string[]): number => Number(pid));
 }
 
-/** A directory and the one process at a time that works in it, both gone on disposal. */
+/** A directory and the one process that works in it; disposal ends both. */
 class Workplace implements AsyncDisposable {
   readonly directory: string;
   readonly #guard: Deno.ChildProcess;
@@ -114,7 +108,7 @@ class Workplace implements AsyncDisposable {
     return new Workplace(directory.trim(), guard);
   }
 
-  /** Starts `program`, by its path in the directory. */
+  /** Starts a program, given by its path in the directory. */
   async spawn(program: string, ...args: string[]): Promise<Deno.ChildProcess> {
     const child = new Deno.Command("sh", {
       args: ["-c", 'exec "$@" >>log 2>&1', "sh", program, ...args],
@@ -130,7 +124,7 @@ class Workplace implements AsyncDisposable {
     return child;
   }
 
-  /** To be called when the process has ended, before another may get its number. */
+  /** Must be called when the process has ended, before its number is reused. */
   async forget(): Promise<void> {
     await this.#watch("");
   }
@@ -139,7 +133,7 @@ class Workplace implements AsyncDisposable {
     await this.#pids.write(new TextEncoder().encode(`${pid}\n`));
   }
 
-  /** The last of what the processes wrote. */
+  /** Reads the last lines that the processes wrote. */
   async log(): Promise<string> {
     const text = await Deno.readTextFile(`${this.directory}/log`);
     return text.split("\n").slice(-10).join("\n");
@@ -155,11 +149,11 @@ class Workplace implements AsyncDisposable {
   }
 }
 
-/** A Postgres of one's own, to be broken and mended. */
+/** A Postgres server that can be killed, suspended and restarted. */
 export class PostgresServer implements AsyncDisposable {
-  /** Where it listens, on the loopback only. */
+  /** The port on the loopback interface. */
   readonly port: number;
-  /** Connects as its superuser, without a password. */
+  /** The URL of its superuser, who needs no password. */
   readonly url: string;
   readonly #workplace: Workplace;
   #postmaster: Deno.ChildProcess | undefined;
@@ -173,7 +167,7 @@ export class PostgresServer implements AsyncDisposable {
     this.#workplace = workplace;
   }
 
-  /** Starts it again after {@linkcode PostgresServer.kill}, on the same port and data. */
+  /** Restarts it after {@linkcode PostgresServer.kill}, with the same port and data. */
   async start(): Promise<void> {
     if (this.#postmaster) throw new Error("Cannot start Postgres: it is up");
     const data = `${this.#workplace.directory}/data`;
@@ -205,7 +199,7 @@ export class PostgresServer implements AsyncDisposable {
     this.#postmaster = postmaster;
   }
 
-  /** Tells it from another server that has the port; `undefined` until one answers. */
+  /** Identifies the server, since another may have the port; `undefined` until it answers. */
   async #dataDirectory(): Promise<string | undefined> {
     const sql = postgres(this.url, {
       max: 1,
@@ -223,8 +217,8 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   /**
-   * Ends it and all its processes: `SIGKILL` as a crash of the machine does,
-   * `SIGQUIT` without a checkpoint, `SIGINT` in good order. Its data stay.
+   * Ends all its processes: `SIGKILL` like a crash of the machine, `SIGQUIT`
+   * without a checkpoint, `SIGINT` cleanly. Its data stay.
    */
   async kill(signal: "SIGINT" | "SIGQUIT" | "SIGKILL"): Promise<void> {
     const postmaster = this.#running();
@@ -242,17 +236,17 @@ export class PostgresServer implements AsyncDisposable {
     await this.#workplace.forget();
   }
 
-  /** Makes it silent without closing a connection, as a broken network does. */
+  /** Stops it from answering but keeps connections open, like a broken network. */
   async suspend(): Promise<void> {
     const postmaster = this.#running();
-    // The postmaster first: while stopped it starts no children, and keeps the
-    // dead ones, so that no number listed passes to another process.
+    // The postmaster first: while stopped it starts and reaps no children, so
+    // that no listed number passes to another process.
     postmaster.kill("SIGSTOP");
     this.#suspended = await childrenOf(postmaster.pid);
     for (const child of this.#suspended) Deno.kill(child, "SIGSTOP");
   }
 
-  /** Lets it go on after {@linkcode PostgresServer.suspend}. */
+  /** Continues it after {@linkcode PostgresServer.suspend}. */
   resume(): void {
     const postmaster = this.#running();
     for (const child of this.#suspended) Deno.kill(child, "SIGCONT");
@@ -267,7 +261,7 @@ export class PostgresServer implements AsyncDisposable {
     return this.#postmaster;
   }
 
-  /** Ends it for good and removes its data. */
+  /** Ends it and removes its data. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -275,7 +269,7 @@ export class PostgresServer implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     try {
-      // Only Postgres itself can free the shared memory that a crash left behind.
+      // Only Postgres itself can free the shared memory that a crash leaves.
       if (this.#postmaster) this.resume();
       else await this.start();
     } finally {
@@ -289,7 +283,7 @@ export class PostgresServer implements AsyncDisposable {
     return this.stop();
   }
 
-  /** Lets the process end although the server runs. */
+  /** Lets the process end while the server runs. */
   unref(): void {
     this.#workplace.unref();
     this.#postmaster?.unref();
@@ -297,8 +291,8 @@ export class PostgresServer implements AsyncDisposable {
 }
 
 /**
- * Ports that no outgoing connection gets: a client that tries to reconnect to a
- * port of that range while the server is down may connect to itself and keep it.
+ * Picks a port that outgoing connections never get: a client that reconnects to
+ * such a port while the server is down can connect to itself and keep the port.
  */
 function randomPort(): number {
   return 20_000 + Math.floor(Math.random() * 12_000);
@@ -346,69 +340,27 @@ async function launch(owner?: number): Promise<PostgresServer> {
 }
 
 /**
- * Starts a Postgres of one's own, for tests that break it. It ends on disposal,
- * or when the test file or the process ends.
+ * Starts a server for tests that break it. It ends on disposal, or when the test
+ * file or the process ends.
  *
- * @returns The server, which answers queries.
+ * @returns The server, ready for queries.
  */
 export function startPostgresServer(): Promise<PostgresServer> {
   return launch();
 }
 
-async function startSharedServer(): Promise<string> {
+/**
+ * Finds the server that `DATABASE_URL` names, or the one that this process and
+ * its children share. The first call starts that server; it ends with the process
+ * that started it, even if that is killed.
+ *
+ * @returns The URL of the server.
+ */
+export async function sharedServerUrl(): Promise<string> {
+  const url = Deno.env.get("DATABASE_URL") ?? Deno.env.get(SHARED_URL);
+  if (url !== undefined) return url;
   const server = await launch(Deno.pid);
   server.unref();
   Deno.env.set(SHARED_URL, server.url);
   return server.url;
-}
-
-const serverUrl: string = Deno.env.get("DATABASE_URL") ??
-  Deno.env.get(SHARED_URL) ?? await startSharedServer();
-
-/** A fresh schema and a client for it. */
-export interface Database extends AsyncDisposable {
-  /** Connects any client to the schema. */
-  readonly url: string;
-  /** The name of the schema. */
-  readonly schema: string;
-  /** A client whose `search_path` is the schema. */
-  readonly sql: postgres.Sql;
-}
-
-async function administer(statement: string): Promise<void> {
-  const sql = postgres(serverUrl, {
-    max: 1,
-    onnotice: (): void => {},
-    // A connection that a test leaked may hold a lock: fail, not hang.
-    connection: { lock_timeout: 10_000 },
-  });
-  try {
-    await sql.unsafe(statement);
-  } finally {
-    await sql.end();
-  }
-}
-
-/**
- * Opens a database for one test: a schema of its own, dropped on disposal, on
- * the server that `DATABASE_URL` names or on one that all tests share. Channels
- * of NOTIFY are not of the schema: tests share them.
- *
- * @returns The schema with a client, which ends on disposal.
- */
-export async function openDatabase(): Promise<Database> {
-  const schema = `test_${crypto.randomUUID().replaceAll("-", "")}`;
-  await administer(`create schema ${schema}`);
-  const url = new URL(serverUrl);
-  url.searchParams.set("search_path", schema);
-  const sql = postgres(url.href, { onnotice: (): void => {} });
-  return {
-    url: url.href,
-    schema,
-    sql,
-    async [Symbol.asyncDispose](): Promise<void> {
-      await sql.end({ timeout: 1 });
-      await administer(`drop schema ${schema} cascade`);
-    },
-  };
 }

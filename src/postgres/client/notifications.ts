@@ -1,35 +1,42 @@
 import { deadline } from "@std/async/deadline";
 import type { RegistryWarning } from "../../model/warning.ts";
-import type { PostgresClient } from "../client/client.ts";
-import { CHANNEL } from "../sql/log.ts";
+import { CHANNEL, NOTIFY } from "../sql/events.ts";
+import type { PostgresClient } from "./client.ts";
+import type { Database } from "./database.ts";
 
-/** For how long a notification of our own may take, in milliseconds. */
+/** How long a notification to this instance may take, in milliseconds. */
 const ECHO_TIMEOUT = 3_000;
 
-/** For how long to wait for UNLISTEN, in milliseconds. */
+/** How long to wait for UNLISTEN, in milliseconds. */
 const UNLISTEN_TIMEOUT = 1_000;
+
+/** Receives notifications. */
+export interface NotificationListener {
+  /** Called with each payload. */
+  onNotify(payload: string): void;
+  /** Called each time that listening has begun: notifications may have been missed. */
+  onListen(): void;
+}
 
 /** Options of {@linkcode Notifications}. */
 export interface NotificationsOptions {
-  client: PostgresClient;
-  /** Sends a notification. */
-  notify: (payload: string) => Promise<void>;
-  /** Called with each payload. */
-  onNotify: (payload: string) => void;
-  /** Called each time that we listen anew: some may have been missed. */
-  onListen: () => void;
-  warn: (warning: RegistryWarning) => void;
+  /** Listens; without it, and without `listen()`, no notification arrives. */
+  readonly client: PostgresClient | undefined;
+  /** Notifies. */
+  readonly database: Database;
+  readonly warn: (warning: RegistryWarning) => void;
 }
 
 /**
- * The notifications of other instances, from the first time they are wanted.
+ * The notifications of other instances, from the first time that somebody wants them.
  *
- * They are hints and no more: whoever relies on them polls as well. A pooler can
- * accept LISTEN and lose it, so each time that we listen we notify ourselves; it
- * is told once when nothing comes.
+ * They are hints: whoever relies on them polls too. A pooler can accept LISTEN and
+ * lose it, so each time that listening begins this instance notifies itself, and it
+ * warns once if the echo does not arrive.
  */
 export class Notifications {
   readonly #options: NotificationsOptions;
+  readonly #listeners: NotificationListener[] = [];
   readonly #echo = `echo ${crypto.randomUUID()}`;
   #listening: Promise<(() => PromiseLike<void>) | undefined> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -38,6 +45,11 @@ export class Notifications {
 
   constructor(options: NotificationsOptions) {
     this.#options = options;
+  }
+
+  /** Passes notifications on to a listener; see {@linkcode Notifications.start}. */
+  add(listener: NotificationListener): void {
+    this.#listeners.push(listener);
   }
 
   /** Begins to listen, unless it has begun. */
@@ -50,17 +62,17 @@ export class Notifications {
     this.#closed = true;
     clearTimeout(this.#timer);
     const unlisten = async () => await (await this.#listening)?.();
-    // Where it fails or takes long the connection is gone, and nobody listens.
+    // If it fails or takes long, the connection is gone and nobody listens.
     await deadline(unlisten(), UNLISTEN_TIMEOUT).catch(() => {});
   }
 
   async #listen(): Promise<(() => PromiseLike<void>) | undefined> {
     const { client } = this.#options;
-    if (client.listen === undefined) return undefined;
+    if (client?.listen === undefined) return undefined;
     try {
       const { unlisten } = await client.listen(
         CHANNEL,
-        (payload) => this.#onNotify(payload),
+        this.#onNotify,
         () => this.#onListen(),
       );
       return unlisten;
@@ -70,23 +82,26 @@ export class Notifications {
     }
   }
 
-  #onNotify(payload: string): void {
-    if (!payload.startsWith("echo ")) return this.#options.onNotify(payload);
+  readonly #onNotify = (payload: string): void => {
     if (payload === this.#echo) clearTimeout(this.#timer);
-  }
+    if (payload.startsWith("echo ")) return;
+    for (const listener of this.#listeners) listener.onNotify(payload);
+  };
 
-  #onListen(): void {
+  async #onListen(): Promise<void> {
     if (this.#closed) return;
-    this.#options.onListen();
+    for (const listener of this.#listeners) listener.onListen();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(
       () => this.#warn("NOTIFY does not arrive: news arrives by polling"),
       ECHO_TIMEOUT,
     );
-    this.#options.notify(this.#echo).catch((cause) => {
+    try {
+      await this.#options.database.query(NOTIFY, { payload: this.#echo });
+    } catch (cause) {
       clearTimeout(this.#timer);
       this.#warn("NOTIFY failed: news arrives by polling", cause);
-    });
+    }
   }
 
   #warn(message: string, cause?: unknown): void {

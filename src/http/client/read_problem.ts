@@ -1,0 +1,46 @@
+import { ProblemError } from "../wire/problem_error.ts";
+import { readBytes } from "../wire/read_bytes.ts";
+
+/** More than any readable problem takes, in bytes. */
+const MAX_PROBLEM_BYTES = 64 * 1024;
+
+/**
+ * Reads the problem from an error response. Of the headers it keeps only
+ * `Retry-After`: a server that rethrows the problem must not send on the others.
+ *
+ * @param signal Stops reading when it fires.
+ */
+export async function readProblem(
+  response: Response,
+  signal: AbortSignal,
+): Promise<ProblemError> {
+  const { status, headers } = response;
+  const members = await readMembers(response, signal);
+  const detail = members.detail ?? `The server answered with ${status}`;
+  return new ProblemError(status, detail, {
+    title: members.title,
+    runId: members.pipeline_run_id,
+    headers: [...headers].filter(([name]) => name === "retry-after"),
+  });
+}
+
+/** The string members of a problem; none if a proxy answers with its own page. */
+async function readMembers(
+  { body, headers }: Response,
+  signal: AbortSignal,
+): Promise<Partial<Record<"title" | "detail" | "pipeline_run_id", string>>> {
+  const type = headers.get("Content-Type") ?? "";
+  if (!/^application\/problem\+json\b/i.test(type)) {
+    await body?.cancel();
+    return {};
+  }
+  try {
+    const bytes = await readBytes(body, MAX_PROBLEM_BYTES, signal);
+    const problem = JSON.parse(new TextDecoder().decode(bytes));
+    const members = Object.entries(problem)
+      .filter(([, value]) => typeof value === "string");
+    return Object.fromEntries(members);
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,146 @@
+import { deadline } from "@std/async/deadline";
+import { retry, RetryError } from "@std/async/retry";
+import { RepositoryError } from "../../model/errors.ts";
+import type {
+  Parameters,
+  Statement,
+  StatementValues,
+} from "../sql/statement.ts";
+import type { PostgresClient } from "./client.ts";
+
+/** How long to wait for an answer by default, in milliseconds. */
+export const STATEMENT_TIMEOUT = 5_000;
+
+/** How often a statement is tried while the connection is lost: for 2 to 4 s. */
+const ATTEMPTS = 8;
+
+/** SQLSTATEs, or classes of them, after which the same statement may succeed. */
+const TRANSIENT: readonly string[] = [
+  "08", // connection exceptions
+  "25006", // read_only_sql_transaction: a standby that may be promoted
+  "40", // transaction rollbacks: serialization failure, deadlock
+  "53", // insufficient resources: connections, memory, disk
+  "55P03", // lock_not_available
+  "57", // operator intervention: shutdown, start-up, cancelled statements
+  "58", // system errors: I/O
+];
+
+/** Executes single statements over a client, each bounded in time. */
+export class Database {
+  readonly #client: PostgresClient;
+  readonly #timeout: number;
+  readonly #closed = new AbortController();
+
+  /**
+   * @param client The client.
+   * @param timeout How long to wait for an answer, in milliseconds.
+   */
+  constructor(client: PostgresClient, timeout: number) {
+    this.#client = client;
+    this.#timeout = timeout;
+  }
+
+  /**
+   * Executes a statement once. One that misses its deadline may still be carried
+   * out.
+   *
+   * @returns Its rows, each of which must be one column of JSON.
+   * @throws {RepositoryError} If the statement fails or misses its deadline.
+   */
+  async execute<P extends Parameters>(
+    statement: Statement<P>,
+    values: StatementValues<P>,
+  ): Promise<unknown[]> {
+    const parameters = statement.values(values);
+    let rows: readonly unknown[];
+    try {
+      const answer = this.#client.unsafe(statement.text, parameters, {
+        prepare: true,
+      });
+      rows = await deadline(Promise.resolve(answer), this.#timeout);
+    } catch (cause) {
+      if (cause instanceof DOMException && cause.name === "TimeoutError") {
+        this.#client.renew?.();
+        throw new RepositoryError(
+          `Postgres did not answer in ${this.#timeout} ms`,
+          { cause },
+        );
+      }
+      throw asRepositoryError(cause);
+    }
+    try {
+      return rows.map(parseRow);
+    } catch (cause) {
+      throw new RepositoryError("The answer is not that of the statement", {
+        cause,
+      });
+    }
+  }
+
+  /** Ends the retries that are under way. */
+  close(): void {
+    this.#closed.abort(closedError());
+  }
+
+  /**
+   * Executes a statement that is safe to repeat, and repeats it while the connection
+   * is lost. It does not repeat what missed its deadline: the caller waits.
+   *
+   * @throws {RepositoryError} If the last attempt fails.
+   */
+  async query<P extends Parameters>(
+    statement: Statement<P>,
+    values: StatementValues<P>,
+    attempts: number = ATTEMPTS,
+  ): Promise<unknown[]> {
+    const { signal } = this.#closed;
+    try {
+      return await retry(() => this.execute(statement, values), {
+        signal: signal.aborted ? undefined : signal,
+        maxAttempts: attempts,
+        minTimeout: 50,
+        maxTimeout: 1_000,
+        jitter: 0.5,
+        isRetriable: (error) =>
+          error instanceof RepositoryError && error.transient &&
+          !(error.cause instanceof DOMException),
+      });
+    } catch (error) {
+      throw error instanceof RetryError ? error.cause : error;
+    }
+  }
+}
+
+/** The error of everything that waits for a repository that is closed. */
+export function closedError(): RepositoryError {
+  return new RepositoryError("The repository was closed", { transient: false });
+}
+
+/** Takes the only column, since clients may rename columns. */
+function parseRow(row: unknown): unknown {
+  const [json] = Object.values(row as Record<string, unknown>);
+  return JSON.parse(json as string);
+}
+
+function asRepositoryError(cause: unknown): RepositoryError {
+  const { code, message } = (cause ?? {}) as Record<string, unknown>;
+  return new RepositoryError(`Postgres failed: ${message || code || cause}`, {
+    cause,
+    transient: isTransient(code),
+  });
+}
+
+/**
+ * An error without a SQLSTATE is about the connection, which can come back. Every
+ * SQLSTATE has a digit; EPIPE has none.
+ */
+function isTransient(code: unknown): boolean {
+  return typeof code !== "string" || !/^(?=.*[0-9])[0-9A-Z]{5}$/.test(code) ||
+    TRANSIENT.some((prefix) => code.startsWith(prefix));
+}
+
+/** Whether a statement failed because it writes what is written already. */
+export function isDuplicate(error: unknown): boolean {
+  const { cause } = error as { cause?: { code?: unknown } };
+  return cause?.code === "23505"; // unique_violation
+}

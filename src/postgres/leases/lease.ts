@@ -1,0 +1,159 @@
+import { storableJson } from "../../json/storable.ts";
+import { LeaseLostError } from "../../model/errors.ts";
+import type { RunEvent } from "../../model/event.ts";
+import type { LoggedRun, RunLease, RunStep } from "../../repository/run_log.ts";
+import type { GroupCommit } from "../write/group_commit.ts";
+import {
+  type Claim,
+  eventValues,
+  rowValues,
+  stepBytes,
+  type StepWrite,
+  type Write,
+} from "../write/write.ts";
+
+/** Who holds the leases of an instance. */
+export interface LeaseHolder {
+  /** Claims a run that another instance may hold. */
+  claim(lease: Lease): Promise<{ generation: number; lastSeq: number }>;
+  /** Renews the lease from now on. */
+  hold(lease: Lease): void;
+  /** Stops renewing the lease. */
+  release(lease: Lease): void;
+  /** Announces that a step of the run is in the log. */
+  onLogged(runId: string): void;
+  /** Reads the first ending from an event on. */
+  readEnding(runId: string, from: number): Promise<RunEvent | undefined>;
+}
+
+/**
+ * The claim of this instance on one run.
+ *
+ * A run with an id of the caller's is claimed before it begins. A run with a random
+ * id is claimed by the statement that writes its first row: no other instance can
+ * know the id.
+ */
+export class Lease implements RunLease {
+  /** Whether the ending is pending or written. */
+  isEnding = false;
+  /** Whether the run was given up. */
+  isAbandoned = false;
+  readonly #run: LoggedRun;
+  readonly #holder: LeaseHolder;
+  readonly #writes: GroupCommit<Write>;
+  #claim: Claim;
+  /** Whether the lease is in the database. */
+  #isWritten = false;
+  #firstSeq = 1;
+  #lost: LeaseLostError | undefined;
+  #abortRequested = false;
+
+  constructor(
+    run: LoggedRun,
+    holder: LeaseHolder,
+    writes: GroupCommit<Write>,
+  ) {
+    const { runId } = run;
+    this.#run = run;
+    this.#holder = holder;
+    this.#writes = writes;
+    this.#claim = { runId, claimId: crypto.randomUUID(), generation: 1 };
+  }
+
+  /** The run's UUID. */
+  get runId(): string {
+    return this.#run.runId;
+  }
+
+  /** Tells this claim from others on the same run. */
+  get claimId(): string {
+    return this.#claim.claimId;
+  }
+
+  async claim(): Promise<number> {
+    if (!this.#run.given) return 0;
+    const { generation, lastSeq } = await this.#holder.claim(this);
+    this.#claim = { ...this.#claim, generation };
+    this.#isWritten = true;
+    this.#firstSeq = lastSeq + 1;
+    return lastSeq;
+  }
+
+  serialize(payload: unknown): string {
+    const { maxPayloadBytes } = this.#run;
+    return storableJson(payload, "Cannot publish: payload", maxPayloadBytes);
+  }
+
+  async write({ transition, event, ends = false }: RunStep): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
+    if (ends) this.isEnding = true;
+    try {
+      await this.#add({
+        kind: "step",
+        claim: this.#claim,
+        row: transition && rowValues(transition),
+        event: event && eventValues(event),
+        begins: !this.#isWritten && (event?.kind ?? "Started") === "Started",
+        endingId: ends ? transition?.id ?? crypto.randomUUID() : undefined,
+      }, false);
+    } finally {
+      if (ends) this.#holder.release(this);
+    }
+  }
+
+  append(event: RunEvent, payload: string | undefined): void {
+    if (this.#lost !== undefined) return;
+    const step: StepWrite = {
+      kind: "step",
+      claim: this.#claim,
+      event: eventValues(event, payload),
+      begins: false,
+    };
+    // A dropped event leaves a gap in the numbers, which readers get as lag.
+    this.#add(step, true).catch(() => {});
+  }
+
+  abandon(): void {
+    this.isAbandoned = true;
+    this.#holder.release(this);
+  }
+
+  async recordedEnding(): Promise<RunEvent | undefined> {
+    return await this.#holder.readEnding(this.runId, this.#firstSeq);
+  }
+
+  /** Passes a request to abort on to the run, once. */
+  requestAbort(reason: string | undefined): void {
+    if (this.#abortRequested) return;
+    this.#abortRequested = true;
+    this.#run.onAbortRequest(reason);
+  }
+
+  /** Tells the run that another instance has ended it. */
+  lose(): LeaseLostError {
+    if (this.#lost === undefined) {
+      this.#lost = new LeaseLostError(this.runId);
+      this.#holder.release(this);
+      this.#run.onLost(this.#lost);
+    }
+    return this.#lost;
+  }
+
+  async #add(step: StepWrite, droppable: boolean): Promise<void> {
+    try {
+      await this.#writes.add(step, {
+        key: this.runId,
+        bytes: stepBytes(step),
+        timeout: Infinity,
+        droppable,
+      });
+    } catch (error) {
+      throw error instanceof LeaseLostError ? this.lose() : error;
+    }
+    if (!this.#isWritten) {
+      this.#isWritten = true;
+      if (!this.isEnding && !this.isAbandoned) this.#holder.hold(this);
+    }
+    this.#holder.onLogged(this.runId);
+  }
+}

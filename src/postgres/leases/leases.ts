@@ -1,0 +1,249 @@
+import { RunAlreadyActiveError } from "../../model/errors.ts";
+import type { RunEvent } from "../../model/event.ts";
+import type { RegistryWarning } from "../../model/warning.ts";
+import type { LoggedRun } from "../../repository/run_log.ts";
+import type { Database } from "../client/database.ts";
+import type {
+  NotificationListener,
+  Notifications,
+} from "../client/notifications.ts";
+import { type EventRow, READ_ENDING, toEvent } from "../sql/events.ts";
+import {
+  CLAIM,
+  READ_REQUESTS,
+  REAP,
+  RELEASE,
+  RENEW,
+  REQUEST_ABORT,
+} from "../sql/leases.ts";
+import type { RunState } from "../sql/status.ts";
+import type { GroupCommit } from "../write/group_commit.ts";
+import type { Write } from "../write/write.ts";
+import { Lease, type LeaseHolder } from "./lease.ts";
+
+/** How often a claim or a request to abort is tried: for 6 to 11 s. */
+const CLAIM_ATTEMPTS = 15;
+/** How many runs one statement ends. */
+const REAPED_AT_ONCE = 500;
+
+/** Options of {@linkcode Leases}. */
+export interface LeasesOptions {
+  readonly database: Database;
+  readonly writes: GroupCommit<Write>;
+  readonly notifications: Notifications;
+  /** The UUID of this instance. */
+  readonly owner: string;
+  /** How long a lease is, in milliseconds. */
+  readonly duration: number;
+  /** How often leases are renewed, in milliseconds. */
+  readonly renewInterval: number;
+  /** Called when there are new events of a run, or of any run. */
+  readonly onLogged: (runId?: string) => void;
+  readonly warn: (warning: RegistryWarning) => void;
+}
+
+/**
+ * The leases of this instance: claims and renews them, hears requests to abort, and
+ * ends the runs whose lease expired.
+ */
+export class Leases implements LeaseHolder, NotificationListener {
+  readonly onLogged: (runId?: string) => void;
+  readonly #options: LeasesOptions;
+  readonly #held = new Map<string, Lease>();
+  /** Requests to abort a run whose claim is not answered yet, by claim. */
+  readonly #earlyRequests = new Map<string, { reason: string | undefined }>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #readingRequests = false;
+  #requestsDue = false;
+  #closed = false;
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+    this.onLogged = options.onLogged;
+  }
+
+  /** Makes the lease of a run. Nothing is written yet. */
+  open(run: LoggedRun): Lease {
+    return new Lease(run, this, this.#options.writes);
+  }
+
+  async claim(lease: Lease): Promise<{ generation: number; lastSeq: number }> {
+    let claimed: unknown;
+    try {
+      claimed = await this.#claim(lease);
+      if (
+        claimed === undefined &&
+        await this.reap("lease_expired", lease.runId) > 0
+      ) claimed = await this.#claim(lease);
+    } catch (error) {
+      this.#giveUp(lease); // The claim may have succeeded.
+      throw error;
+    }
+    if (claimed === undefined) throw new RunAlreadyActiveError(lease.runId);
+    if (lease.isAbandoned) this.#giveUp(lease);
+    else this.hold(lease);
+    const [generation, lastSeq] = claimed as [number, number];
+    return { generation, lastSeq };
+  }
+
+  hold(lease: Lease): void {
+    this.#held.set(lease.runId, lease);
+    const early = this.#earlyRequests.get(lease.claimId);
+    if (early !== undefined) lease.requestAbort(early.reason);
+    this.#options.notifications.start();
+    this.#arm();
+  }
+
+  release(lease: Lease): void {
+    if (this.#held.get(lease.runId) === lease) this.#held.delete(lease.runId);
+    if (this.#held.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async readEnding(runId: string, from: number): Promise<RunEvent | undefined> {
+    try {
+      const values = { runId, from };
+      const [row] = await this.#options.database.query(READ_ENDING, values);
+      return row === undefined ? undefined : toEvent(runId, row as EventRow);
+    } catch (cause) {
+      const message = `The recorded ending of run ${runId} could not be read`;
+      this.#options.warn({ kind: "log", runId, message, cause });
+      return undefined;
+    }
+  }
+
+  /**
+   * Asks the holder of a run's lease to abort it; ends the run if its lease expired.
+   *
+   * @returns The state that the run had.
+   */
+  async requestAbort(
+    runId: string,
+    reason: string | undefined,
+  ): Promise<RunState> {
+    const [state] = await this.#options.database.query(
+      REQUEST_ABORT,
+      { runId, reason },
+      CLAIM_ATTEMPTS,
+    ) as [RunState];
+    if (state.lease === "expired") await this.reap("lease_expired", runId);
+    return state;
+  }
+
+  /** Renews the leases, and learns which are lost and which runs to abort. */
+  async renew(): Promise<void> {
+    if (this.#held.size === 0) return;
+    const { database, duration, owner } = this.#options;
+    // Leases that are claimed or end while the statement is under way are not in it.
+    const held = [...this.#held.values()].filter(({ isEnding }) => !isEnding);
+    const claimIds = `{${held.map(({ claimId }) => claimId).join(",")}}`;
+    const rows = await database.query(RENEW, { owner, duration, claimIds });
+    const renewed = new Map(
+      (rows as [string, boolean, string | null][])
+        .map(([claimId, isRequested, reason]) => [
+          claimId,
+          { isRequested, reason: reason ?? undefined },
+        ]),
+    );
+    for (const lease of held) {
+      const found = renewed.get(lease.claimId);
+      if (found?.isRequested) lease.requestAbort(found.reason);
+      // If its ending is pending by now, that write finds out whether it is lost.
+      if (found === undefined && !lease.isEnding) lease.lose();
+    }
+  }
+
+  /**
+   * Ends the runs whose lease expired.
+   *
+   * @param reason What their rows and events say.
+   * @param runId Only this run.
+   * @returns How many were ended.
+   */
+  async reap(reason: string, runId?: string): Promise<number> {
+    let reaped = 0;
+    while (true) {
+      const values = { reason, limit: REAPED_AT_ONCE, runId };
+      const [answer] = await this.#options.database.query(REAP, values);
+      const [count] = answer as [number];
+      reaped += count;
+      if (count > 0) this.onLogged(runId);
+      if (count < REAPED_AT_ONCE) return reaped;
+    }
+  }
+
+  onNotify(payload: string): void {
+    if (payload === `abort ${this.#options.owner}`) this.#readRequests();
+  }
+
+  onListen(): void {
+    this.#readRequests();
+  }
+
+  /** Stops renewing. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #claim({ runId, claimId }: Lease): Promise<unknown> {
+    const { database, duration, owner } = this.#options;
+    const values = { runId, owner, claimId, duration };
+    const [claimed] = await database.query(CLAIM, values, CLAIM_ATTEMPTS);
+    return claimed;
+  }
+
+  /** Gives up a claim; if that fails, the lease expires. */
+  async #giveUp({ claimId }: Lease): Promise<void> {
+    try {
+      await this.#options.database.query(RELEASE, { claimId });
+    } catch (cause) {
+      this.#warn("A claim could not be given up yet", cause);
+    }
+  }
+
+  #arm(): void {
+    if (this.#closed) return;
+    this.#timer ??= setTimeout(async () => {
+      this.#timer = undefined;
+      try {
+        await this.renew();
+      } catch (cause) {
+        this.#warn("Renewing the leases failed and is tried again", cause);
+      }
+      if (this.#held.size > 0) this.#arm();
+    }, this.#options.renewInterval);
+  }
+
+  /** Reads the requests to abort, with one query for all that arrive meanwhile. */
+  async #readRequests(): Promise<void> {
+    this.#requestsDue = true;
+    if (this.#readingRequests) return;
+    this.#readingRequests = true;
+    const { database, owner } = this.#options;
+    try {
+      while (this.#requestsDue && !this.#closed) {
+        this.#requestsDue = false;
+        const rows = await database.query(READ_REQUESTS, { owner });
+        this.#earlyRequests.clear();
+        for (const row of rows) {
+          const [runId, claimId, text] = row as [string, string, string | null];
+          const reason = text ?? undefined;
+          const lease = this.#held.get(runId);
+          if (lease?.claimId === claimId) lease.requestAbort(reason);
+          else this.#earlyRequests.set(claimId, { reason });
+        }
+      }
+    } catch (cause) {
+      this.#warn("Requests to abort could not be read yet", cause);
+    } finally {
+      this.#readingRequests = false;
+    }
+  }
+
+  #warn(message: string, cause: unknown): void {
+    if (this.#closed) return;
+    this.#options.warn({ kind: "lease", message, cause });
+  }
+}

@@ -1,0 +1,153 @@
+import { checkDelay, checkNumber } from "../arguments/checks.ts";
+import { contain, logWarning, type RegistryWarning } from "../model/warning.ts";
+import type { PostgresClient } from "./client/client.ts";
+import { STATEMENT_TIMEOUT } from "./client/database.ts";
+
+/** Options of `PostgresPipelineRunRepository`. */
+export interface PostgresPipelineRunRepositoryOptions {
+  /**
+   * How long to wait for the answer to one statement, in milliseconds.
+   *
+   * @default {5_000}
+   */
+  statementTimeout?: number;
+  /**
+   * How long to retry a write while Postgres cannot be reached, in milliseconds. The
+   * rows of a registry's runs are retried until `close()`.
+   *
+   * @default {10_000}
+   */
+  writeTimeout?: number;
+  /**
+   * How many bytes may be pending. Beyond that, payload fields and rows with a time
+   * limit are refused and Yields are dropped from the log; the other steps of a
+   * registry's runs are not.
+   *
+   * @default {67_108_864}
+   */
+  maxQueuedBytes?: number;
+  /**
+   * Called when writing begins to fail; it is retried until it succeeds. Errors that
+   * the handler throws are ignored.
+   *
+   * @default {console.warn}
+   */
+  onWarning?: (warning: RegistryWarning) => void;
+  /**
+   * Whether instances share their runs: then any of them can follow and abort a run,
+   * and end it after its own instance died. Otherwise the database has only the rows
+   * and payload fields of a run.
+   *
+   * @default {true}
+   */
+  shared?: boolean;
+  /**
+   * How long a lease is, in milliseconds. If it is not renewed in that time, any
+   * instance may end the run.
+   *
+   * @default {60_000}
+   */
+  leaseDuration?: number;
+  /**
+   * How often leases are renewed, in milliseconds. Renewing also finds requests to
+   * abort whose notification was lost.
+   *
+   * @default {10_000}
+   */
+  renewInterval?: number;
+  /**
+   * How often to query for events of other instances' runs while no notification
+   * arrives, in milliseconds.
+   *
+   * @default {1_000}
+   */
+  pollInterval?: number;
+  /**
+   * How long the events of a run stay in the log after its end, in milliseconds;
+   * `Infinity` keeps them. The audit trail is always kept.
+   *
+   * @default {86_400_000}
+   */
+  logRetention?: number;
+  /**
+   * The client that listens for notifications: one that reaches Postgres directly if
+   * `client` goes through a transaction pooler, or `false` for none.
+   *
+   * @default {the client}
+   */
+  listener?: PostgresClient | false;
+  /**
+   * Called at the end of `close()`, to close what was opened for this repository.
+   *
+   * @default {nothing: the owner of the client closes it}
+   */
+  onClose?: () => Promise<void>;
+}
+
+type Defaulted = Omit<
+  PostgresPipelineRunRepositoryOptions,
+  "listener" | "onClose" | "onWarning"
+>;
+
+/** The options with their defaults. */
+export interface ResolvedOptions
+  extends
+    Required<Defaulted>,
+    Pick<PostgresPipelineRunRepositoryOptions, "listener" | "onClose"> {
+  /** Calls `onWarning`; it never throws. */
+  readonly warn: (warning: RegistryWarning) => void;
+}
+
+/**
+ * The options with their defaults.
+ *
+ * @throws {RangeError} If a number is out of range.
+ * @throws {TypeError} If a number is not one.
+ */
+export function resolveOptions(
+  { onWarning = logWarning, ...options }: PostgresPipelineRunRepositoryOptions,
+): ResolvedOptions {
+  const {
+    statementTimeout = STATEMENT_TIMEOUT,
+    writeTimeout = 10_000,
+    maxQueuedBytes = 64 * 1024 * 1024,
+    shared = true,
+    leaseDuration = 60_000,
+    renewInterval = 10_000,
+    pollInterval = 1_000,
+    logRetention = 86_400_000,
+  } = options;
+  const delays = {
+    statementTimeout,
+    leaseDuration,
+    renewInterval,
+    pollInterval,
+  };
+  for (const [name, delay] of Object.entries(delays)) {
+    checkDelay(`Cannot create repository: ${name}`, delay, 1);
+  }
+  if (renewInterval >= leaseDuration) {
+    throw new RangeError(
+      `Cannot create repository: renewInterval must be less than leaseDuration, received ${renewInterval} and ${leaseDuration}`,
+    );
+  }
+  const numbers = { writeTimeout, maxQueuedBytes, logRetention };
+  for (const [name, number] of Object.entries(numbers)) {
+    checkNumber(
+      `Cannot create repository: ${name}`,
+      number,
+      "positive",
+      (value) => value > 0,
+    );
+  }
+  return {
+    ...options,
+    ...delays,
+    ...numbers,
+    shared,
+    // Postgres takes whole milliseconds.
+    leaseDuration: Math.ceil(leaseDuration),
+    logRetention: Math.ceil(logRetention),
+    warn: contain(onWarning),
+  };
+}

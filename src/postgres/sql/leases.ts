@@ -1,0 +1,160 @@
+import { CHANNEL } from "./events.ts";
+import { insertErrored, isUnfinished } from "./rows.ts";
+import { insertInto } from "./schema.ts";
+import { statement } from "./statement.ts";
+import { stateOf } from "./status.ts";
+
+/** Claims a run; no row if somebody holds it. `duration` is in milliseconds. */
+export const CLAIM = statement(
+  "claim",
+  { runId: "uuid", owner: "uuid", claimId: "uuid", duration: "integer" },
+  ({ runId, owner, claimId, duration }) => `
+  ${
+    insertInto("pipeline_run_leases", {
+      pipeline_run_id: runId,
+      owner,
+      claim: claimId,
+      generation: "1",
+      first_seq: "log.last_seq + 1",
+      last_seq: "log.last_seq",
+      expires_at: `now() + ${duration} * interval '1 millisecond'`,
+    }, "l")
+  }
+  from (
+    select coalesce(max(e.seq), 0) as last_seq
+    from pipeline_run_events e
+    where e.pipeline_run_id = ${runId}
+  ) log
+  on conflict (pipeline_run_id) do update
+    set
+      owner = excluded.owner,
+      claim = excluded.claim,
+      generation = l.generation + 1,
+      first_seq = greatest(l.last_seq, excluded.last_seq) + 1,
+      last_seq = greatest(l.last_seq, excluded.last_seq),
+      expires_at = excluded.expires_at,
+      ended_at = null,
+      ending = null,
+      abort_requested_at = null,
+      abort_reason = null
+    where l.ended_at is not null or l.claim = excluded.claim
+  returning json_build_array(l.generation, l.last_seq)::text`,
+);
+
+/**
+ * Renews leases of an owner by a duration, in milliseconds. Only those under
+ * `claimIds`: of other claims the owner does not know whether they succeeded.
+ */
+export const RENEW = statement(
+  "renew",
+  { owner: "uuid", duration: "integer", claimIds: "uuid[]" },
+  ({ owner, duration, claimIds }) => `
+  update pipeline_run_leases l
+  set expires_at = now() + ${duration} * interval '1 millisecond'
+  where l.owner = ${owner} and l.ended_at is null
+    and l.claim = any (${claimIds})
+  returning json_build_array(
+    l.claim, l.abort_requested_at is not null, l.abort_reason
+  )::text`,
+);
+
+/** The runs of an owner that somebody asked to abort. */
+export const READ_REQUESTS = statement(
+  "read requests",
+  { owner: "uuid" },
+  ({ owner }) => `
+  select json_build_array(l.pipeline_run_id, l.claim, l.abort_reason)::text
+  from pipeline_run_leases l
+  where l.owner = ${owner} and l.ended_at is null
+    and l.abort_requested_at is not null`,
+);
+
+/**
+ * Ends runs whose lease expired: of all runs, or one. It does not wait for concurrent
+ * reaping of the same runs.
+ */
+export const REAP = statement(
+  "reap",
+  { reason: "text", limit: "integer", runId: "uuid" },
+  ({ reason, limit, runId }) => `
+  with expired as (
+    select l.pipeline_run_id
+    from pipeline_run_leases l
+    where l.ended_at is null and l.expires_at < now()
+      and (${runId} is null or l.pipeline_run_id = ${runId})
+    limit ${limit}
+    for update skip locked
+  ), reaped as (
+    update pipeline_run_leases l
+    set
+      ended_at = now(),
+      ending = gen_random_uuid(),
+      generation = l.generation + 1,
+      last_seq = l.last_seq + 1
+    from expired
+    where l.pipeline_run_id = expired.pipeline_run_id
+    returning l.pipeline_run_id, l.ending, l.last_seq
+  ), written as (
+    ${insertErrored("reaped.ending", reason)}
+    from reaped
+    cross join lateral (
+      select *
+      from pipeline_runs r
+      where r.pipeline_run_id = reaped.pipeline_run_id
+      order by r.created_at desc
+      limit 1
+    ) r
+    where ${isUnfinished("r")}
+  ), logged as (
+    ${
+    insertInto("pipeline_run_events", {
+      pipeline_run_id: "reaped.pipeline_run_id",
+      seq: "reaped.last_seq",
+      kind: "'Errored'",
+      at: "now()",
+      message: reason,
+    })
+  }
+    from reaped
+  )
+  select json_build_array(
+    (select count(*) from reaped),
+    case
+      when exists (select from reaped) then pg_notify('${CHANNEL}', '*') is null
+    end
+  )::text`,
+);
+
+/** Asks the owner of a run to abort it, and reads the `RunState` from before. */
+export const REQUEST_ABORT = statement(
+  "request abort",
+  { runId: "uuid", reason: "text" },
+  ({ runId, reason }) => `
+  with requested as (
+    update pipeline_run_leases l
+    set
+      abort_requested_at = coalesce(l.abort_requested_at, now()),
+      abort_reason = case
+        when l.abort_requested_at is null then ${reason} else l.abort_reason
+      end
+    where l.pipeline_run_id = ${runId} and l.ended_at is null
+    returning l.owner
+  )
+  select json_build_object(
+    'notified', (
+      select pg_notify('${CHANNEL}', 'abort ' || owner) is null from requested
+    ),
+    ${stateOf(runId)}
+  )::text`,
+);
+
+/** Gives up a claim. */
+export const RELEASE = statement(
+  "release",
+  { claimId: "uuid" },
+  ({ claimId }) => `
+  update pipeline_run_leases l
+  set ended_at = now()
+  where l.claim = ${claimId} and l.ended_at is null
+  returning to_json(l.pipeline_run_id)::text`,
+);

@@ -1,0 +1,176 @@
+import { retry } from "@std/async/retry";
+import { RepositoryError } from "../model/errors.ts";
+import type { RunEvent } from "../model/event.ts";
+import { hasEnded } from "../model/phase.ts";
+import { phaseOfStatus, type PipelineRunTransition } from "../model/row.ts";
+import type { RegistryWarning } from "../model/warning.ts";
+import type {
+  LogPipelineRunOptions,
+  PipelineRunRepository,
+} from "./repository.ts";
+import type {
+  LocalRun,
+  LoggedRun,
+  RunLease,
+  RunLog,
+  RunStatus,
+  RunStep,
+  SubscribeOptions,
+} from "./run_log.ts";
+
+/**
+ * The log of a repository that keeps rows only. Its runs belong to one instance,
+ * which has their events in memory.
+ */
+export class RowsOnlyLog implements RunLog {
+  readonly #repository: PipelineRunRepository;
+  readonly #warn: (warning: RegistryWarning) => void;
+
+  constructor(
+    repository: PipelineRunRepository,
+    warn: (warning: RegistryWarning) => void,
+  ) {
+    this.#repository = repository;
+    this.#warn = warn;
+  }
+
+  open({ runId }: LoggedRun): RunLease {
+    return new RowsOnlyLease(runId, this.#repository, this.#warn);
+  }
+
+  follow(
+    _runId: string,
+    _options: SubscribeOptions,
+    local: LocalRun,
+  ): ReadableStream<RunEvent> {
+    return local.subscribe();
+  }
+
+  requestAbort(): Promise<"unknown"> {
+    return Promise.resolve("unknown");
+  }
+
+  async status(runId: string): Promise<RunStatus | undefined> {
+    const row = await this.#repository.getPipelineRun(runId);
+    if (row === undefined) return undefined;
+    const phase = phaseOfStatus(row.status, row.runInfo?.error);
+    const ended = hasEnded(phase);
+    return { runId, phase, ended, row, firstSeq: 1, lastSeq: 0 };
+  }
+
+  sweep(): Promise<{ reaped: number; pruned: number }> {
+    return Promise.resolve({ reaped: 0, pruned: 0 });
+  }
+}
+
+/** A row to write again, and its promise. */
+interface RefusedRow extends PromiseWithResolvers<void> {
+  readonly transition: PipelineRunTransition;
+}
+
+const UNTIL_WRITTEN: LogPipelineRunOptions = { timeout: Infinity };
+
+/**
+ * Writes the rows of one run in order.
+ *
+ * A row is sent at once, without waiting for the one before: a repository writes
+ * rows in the order in which it gets them. Only a refusal disturbs that order. Then
+ * the refused row is retried, and later rows wait behind it. A row that is refused
+ * after a later one was sent is given up, since the later one may be written.
+ */
+class RowsOnlyLease implements RunLease {
+  readonly #runId: string;
+  readonly #repository: PipelineRunRepository;
+  readonly #warn: (warning: RegistryWarning) => void;
+  /** How many rows were sent without waiting. */
+  #sent = 0;
+  /** The rows to write one after another, from the refused one on. */
+  readonly #refused: RefusedRow[] = [];
+  #retrying: AbortController | undefined;
+  #abandoned = false;
+
+  constructor(
+    runId: string,
+    repository: PipelineRunRepository,
+    warn: (warning: RegistryWarning) => void,
+  ) {
+    this.#runId = runId;
+    this.#repository = repository;
+    this.#warn = warn;
+  }
+
+  claim(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async write({ transition }: RunStep): Promise<void> {
+    if (transition === undefined) return;
+    if (this.#refused.length > 0) return await this.#writeAgain(transition);
+    const place = ++this.#sent;
+    try {
+      await this.#repository.logPipelineRun(transition, UNTIL_WRITTEN);
+    } catch (cause) {
+      if (isFinal(cause) || this.#abandoned || place < this.#sent) throw cause;
+      const { status } = transition;
+      const message = `Row ${status} of run ${this.#runId} was not written yet`;
+      this.#warn({ kind: "row", runId: this.#runId, message, cause });
+      await this.#writeAgain(transition);
+    }
+  }
+
+  serialize(): undefined {}
+
+  append(): void {}
+
+  abandon(): void {
+    this.#abandoned = true;
+    this.#retrying?.abort();
+  }
+
+  recordedEnding(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  #writeAgain(transition: PipelineRunTransition): Promise<void> {
+    const row = { transition, ...Promise.withResolvers<void>() };
+    this.#refused.push(row);
+    if (this.#refused.length === 1) this.#retry();
+    return row.promise;
+  }
+
+  async #retry(): Promise<void> {
+    this.#retrying = new AbortController();
+    try {
+      await retry(() => this.#writeRefused(), {
+        minTimeout: 100,
+        maxTimeout: 5_000,
+        maxAttempts: Number.MAX_SAFE_INTEGER,
+        signal: this.#retrying.signal,
+      });
+    } catch (error) { // It was abandoned.
+      for (const { reject } of this.#refused.splice(0)) reject(error);
+    }
+  }
+
+  async #writeRefused(): Promise<void> {
+    while (this.#refused.length > 0) {
+      const [{ transition, resolve, reject }] = this.#refused;
+      try {
+        await this.#repository.logPipelineRun(transition, UNTIL_WRITTEN);
+        resolve();
+      } catch (error) {
+        if (!isFinal(error)) throw error;
+        reject(error);
+      }
+      this.#refused.shift();
+    }
+  }
+}
+
+/**
+ * Whether retrying is pointless. Errors other than `RepositoryError` count as
+ * retryable: `fetch` reports a lost connection as a `TypeError`.
+ */
+function isFinal(error: unknown): boolean {
+  return error instanceof RepositoryError && !error.transient;
+}
