@@ -267,10 +267,8 @@ export class Run implements LoggedRun, WatchedRun {
   }
 
   async #begin({ spec, recorder }: LiveParts): Promise<void> {
-    const pipelineId = registryPipelineId(spec.pipelineName);
-    recorder.pipelineId = typeof pipelineId === "string"
-      ? pipelineId
-      : await pipelineId;
+    const id = registryPipelineId(spec.pipelineName);
+    recorder.pipelineId = typeof id === "string" ? id : await id;
     const lastSeq = await recorder.claim();
     if (this.#live === undefined) throw new RegistryShutdownError();
     if (lastSeq !== undefined) this.events.continueAfter(lastSeq);

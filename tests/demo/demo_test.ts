@@ -142,7 +142,7 @@ Deno.test("demo has its database to itself, and ends the runs of a killed one", 
   assertEquals(rows(next, "COMPLETED").length, 1);
 });
 
-Deno.test("demo uses a server, and tells what cannot be indexed", async () => {
+Deno.test("demo uses a server, and reports what cannot be indexed", async () => {
   await using database = await openDatabase();
   await using input = new TemporaryFolder({
     "binary.dat": new Uint8Array([1, 0, 2]),
@@ -199,7 +199,7 @@ Deno.test("demo leaves a database that hangs behind on SIGINT", async () => {
   assertOneLineErrors(ending);
 });
 
-Deno.test("demo tells when its database cannot be used", async () => {
+Deno.test("demo reports a database that cannot be used", async () => {
   await using folder = new TemporaryFolder({ file: "" });
   const url = "postgres://user:secret@127.0.0.1:1/none";
   const endings = await Promise.all([

@@ -80,7 +80,7 @@ Deno.test("createRunHandler() sends the frames of a live run as they come", asyn
   assertEquals(code, 1000);
 });
 
-Deno.test("createRunHandler() closes a WebSocket after Errored, unless told to do as cognee", async () => {
+Deno.test("createRunHandler() closes a WebSocket after Errored, unless closeAfterErrored is false", async () => {
   const fail = () => Promise.reject(new Error("boom"));
   await using closing = serve();
   await closing.registry.registerInline({ ...SPEC, runId: RUN_ID }, fail);
@@ -277,7 +277,7 @@ Deno.test("createRunHandler() reads no more for a WebSocket that does not drain,
   assertEquals(registry.snapshotStatus(RUN_ID)?.name, "Running");
 });
 
-Deno.test("createRunHandler() goes on with a WebSocket that has drained in time", async () => {
+Deno.test("createRunHandler() continues with a WebSocket that has drained in time", async () => {
   await using registry = new PipelineRunRegistry();
   const held = await registerHeld(registry);
   const socket = await followSlowly(registry);

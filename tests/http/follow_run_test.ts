@@ -18,8 +18,8 @@ type Answer = () => Response | Promise<Response>;
 /** A server that gives one answer after the other. */
 class Server {
   readonly #answers: Answer[];
-  /** The position that each request gave. */
-  readonly positions: (string | null)[] = [];
+  /** The last event id that each request gave. */
+  readonly lastEventIds: (string | null)[] = [];
   readonly signals: AbortSignal[] = [];
 
   constructor(...answers: Answer[]) {
@@ -30,7 +30,7 @@ class Server {
     url,
     init,
   ) => {
-    this.positions.push(url.searchParams.get("after"));
+    this.lastEventIds.push(url.searchParams.get("after"));
     this.signals.push(init.signal!);
     const answer = this.#answers.shift();
     if (answer === undefined) throw new Error("There are no more answers");
@@ -47,10 +47,10 @@ function event(seq: number, kind: RunEvent["kind"] = "Yield"): RunEvent {
 function events(
   sent: RunEvent[],
   end: (controller: ReadableStreamDefaultController<Uint8Array>) => void,
-  position?: number,
+  lastEventId?: number,
 ): Answer {
   return async () => {
-    const encoder = new RunEventEncoderStream({ position });
+    const encoder = new RunEventEncoderStream({ lastEventId });
     const encoded = ReadableStream.from(sent).pipeThrough(encoder);
     const bytes = await new Response(encoded).bytes();
     const body = new ReadableStream({
@@ -128,22 +128,22 @@ Deno.test("followRun() connects again behind the last event when a connection en
     events([event(4), event(5, "Completed")], stalls),
   );
   assertEquals(await seqs(follow(server)), [1, 2, 3, 4, 5]);
-  assertEquals(server.positions, [null, null, "2", "2", "2", "2", "3"]);
+  assertEquals(server.lastEventIds, [null, null, "2", "2", "2", "2", "3"]);
 });
 
-Deno.test("followRun() keeps a position that came without an event", async () => {
+Deno.test("followRun() keeps an id that came without an event", async () => {
   const server = new Server(
     events([], closes, 41),
     events([event(42, "Completed")], stalls),
   );
   assertEquals(await seqs(follow(server)), [42]);
-  assertEquals(server.positions, [null, "41"]);
+  assertEquals(server.lastEventIds, [null, "41"]);
 });
 
 Deno.test("followRun() begins behind after", async () => {
   const server = new Server(events([event(8, "Errored")], stalls));
   assertEquals(await seqs(follow(server, { after: 7 })), [8]);
-  assertEquals(server.positions, ["7"]);
+  assertEquals(server.lastEventIds, ["7"]);
 });
 
 Deno.test("followRun() closes when the server says that nothing will follow", async () => {
@@ -163,12 +163,12 @@ Deno.test("followRun() gives up a connection on which nothing comes", async () =
   );
   const all = seqs(follow(server, { idleTimeout: 15_000 }));
   await time.tickAsync(14_999);
-  assertEquals(server.positions, [null]);
+  assertEquals(server.lastEventIds, [null]);
   await passBy(time, 1_000);
-  assertEquals(server.positions, [null, null]);
+  assertEquals(server.lastEventIds, [null, null]);
   assertEquals(server.signals[0].aborted, true);
   await passBy(time, 16_000);
-  assertEquals(server.positions, [null, null, "1"]);
+  assertEquals(server.lastEventIds, [null, null, "1"]);
   assertEquals(await all, [1, 2]);
 });
 
@@ -208,7 +208,7 @@ Deno.test("followRun() leaves a server alone for as long as that asks", async ()
   );
   const all = seqs(follow(server, { maxBackoff: 10_000 }));
   await time.tickAsync(6_999);
-  assertEquals(server.positions.length, 1);
+  assertEquals(server.lastEventIds.length, 1);
   await time.tickAsync(1);
   assertEquals(await all, [1]);
 });
@@ -288,7 +288,7 @@ Deno.test("followRun() errors with the last failure after as many as were allowe
     "Connection refused",
   );
   assertEquals(given, [1]);
-  assertEquals(server.positions.length, 6);
+  assertEquals(server.lastEventIds.length, 6);
 });
 
 Deno.test("followRun() takes its run's connection with it when it is cancelled", async () => {
@@ -332,7 +332,7 @@ Deno.test("followRun() errors with the reason of its signal, whatever it waits f
     const reason = new Error("enough");
     controller.abort(reason);
     assertEquals(await assertRejects(() => read), reason);
-    assertEquals(server.positions.length, 1);
+    assertEquals(server.lastEventIds.length, 1);
   }
   const aborted = follow(new Server(), { signal: AbortSignal.abort("early") });
   await assertRejects(() =>
@@ -363,11 +363,11 @@ Deno.test("followRun() asks no more once it is cancelled, although an answer com
   answering.resolve();
   await unread.promise;
   await runMicrotasks();
-  assertEquals(server.positions.length, 1);
+  assertEquals(server.lastEventIds.length, 1);
   assertEquals((await read).done, true);
 });
 
-Deno.test("followRun() waits neither for ever nor without bound for what a problem tells", async () => {
+Deno.test("followRun() bounds the time and the length of a problem that it reads", async () => {
   let sent = 0;
   const endless = () =>
     new Response(
@@ -439,7 +439,7 @@ Deno.test("followRun() asks for nothing until it is read", async () => {
   const server = new Server();
   const stream = follow(server);
   await assertPending(stream.getReader().closed);
-  assertEquals(server.positions, []);
+  assertEquals(server.lastEventIds, []);
 });
 
 Deno.test("followRun() refuses arguments that make no sense", () => {

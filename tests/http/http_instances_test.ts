@@ -128,7 +128,7 @@ Deno.test({
   },
 });
 
-Deno.test("followRun() goes on at another instance when the one it reads from, and then the run's own, are killed", async () => {
+Deno.test("followRun() continues at another instance when the one it reads from, and then the run's own, are killed", async () => {
   await using shared = await openShared();
   const owner = await serve(shared);
   await using _owner = owner.instance;

@@ -90,9 +90,11 @@ Deno.test("RunEventEncoderStream writes the number, the kind and one line of dat
   );
 });
 
-Deno.test("RunEventEncoderStream sends the position at once", async () => {
+Deno.test("RunEventEncoderStream sends lastEventId at once", async () => {
   const events = new ReadableStream<RunEvent>();
-  const body = events.pipeThrough(new RunEventEncoderStream({ position: 41 }));
+  const body = events.pipeThrough(
+    new RunEventEncoderStream({ lastEventId: 41 }),
+  );
   const reader = body.getReader();
   const { value } = await reader.read();
   assertEquals(new TextDecoder().decode(value), "id: 41\n\n");
@@ -163,7 +165,7 @@ Deno.test("RunEventEncoderStream takes two events for a reader who does not read
   await reader.cancel();
 });
 
-Deno.test("RunEventEncoderStream tells of a payload that is not JSON, and goes on", async () => {
+Deno.test("RunEventEncoderStream reports a payload that is not JSON, and continues", async () => {
   const cycle: Record<string, unknown> = {};
   cycle.self = cycle;
   const [first, second] = (await encoded([
@@ -182,8 +184,8 @@ Deno.test("RunEventEncoderStream and RunEventDecoderStream refuse options that m
   for (const heartbeat of [0, -1, NaN, 2 ** 31]) {
     assertThrows(() => new RunEventEncoderStream({ heartbeat }), RangeError);
   }
-  for (const position of [-1, 1.5, NaN, Infinity]) {
-    assertThrows(() => new RunEventEncoderStream({ position }), RangeError);
+  for (const lastEventId of [-1, 1.5, NaN, Infinity]) {
+    assertThrows(() => new RunEventEncoderStream({ lastEventId }), RangeError);
   }
   for (const maxEventLength of [0, 1.5, NaN]) {
     assertThrows(
@@ -279,22 +281,22 @@ Deno.test("RunEventDecoderStream joins a line end that an empty chunk parts", as
   );
 });
 
-Deno.test("RunEventDecoderStream.position is that of the last whole event or id", async () => {
+Deno.test("RunEventDecoderStream.lastEventId is that of the last whole event or id", async () => {
   const stream = new RunEventDecoderStream();
   const events = Array.fromAsync(stream.readable);
   const writer = stream.writable.getWriter();
   const write = (text: string) => writer.write(new TextEncoder().encode(text));
-  assertEquals(stream.position, undefined);
+  assertEquals(stream.lastEventId, undefined);
   await write("id: 41\n\n");
-  assertEquals(stream.position, 41);
+  assertEquals(stream.lastEventId, 41);
   await write(await encoded([event(42)]));
-  assertEquals(stream.position, 42);
+  assertEquals(stream.lastEventId, 42);
   await write("id: 43\ndata: {");
-  assertEquals(stream.position, 42);
+  assertEquals(stream.lastEventId, 42);
   await write("\nid: abc\nid: 4\0\n");
   await writer.abort();
   await assertRejects(() => events);
-  assertEquals(stream.position, 42);
+  assertEquals(stream.lastEventId, 42);
 });
 
 Deno.test("RunEventDecoderStream errors on what is no event of a run", async () => {

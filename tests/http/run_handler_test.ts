@@ -470,7 +470,7 @@ Deno.test("createRunHandler() takes from a page of a browser nothing that a fore
   assertEquals([allowed.status, started], [200, 1]);
 });
 
-Deno.test("createRunHandler() tells of a run that has ended, also when its payload cannot be read", async () => {
+Deno.test("createRunHandler() reports that a run has ended, even if its payload cannot be read", async () => {
   const repository = new MemoryPipelineRunRepository();
   repository.getPayload = () => Promise.reject(new RepositoryError("gone"));
   await using registry = new PipelineRunRegistry({ repository });
@@ -488,7 +488,7 @@ Deno.test("createRunHandler() tells of a run that has ended, also when its paylo
   assertEquals(told.length, 1);
 });
 
-Deno.test("createRunHandler() begins a run anew for who has a number that it has not reached", async () => {
+Deno.test("createRunHandler() begins at the start for a number that the run has not reached", async () => {
   await using registry = new PipelineRunRegistry();
   const request = client(registry);
   const held = await registerHeld(registry);
@@ -549,7 +549,7 @@ Deno.test("createRunHandler() answers with the problem that authorize or a pipel
   });
 });
 
-Deno.test("createRunHandler() tells clients nothing of what failed within, and onError all of it", async () => {
+Deno.test("createRunHandler() passes internal errors to onError and hides them from clients", async () => {
   const told: unknown[] = [];
   const secret = new Error("password=hunter2");
   const failing = new MemoryPipelineRunRepository();
@@ -589,7 +589,7 @@ Deno.test("createRunHandler() tells clients nothing of what failed within, and o
   assertEquals(told[2], secret);
 });
 
-Deno.test("createRunHandler() tells onError of events that fail, and not of viewers who leave", async () => {
+Deno.test("createRunHandler() passes failing events to onError, but not viewers that leave", async () => {
   await using registry = new PipelineRunRegistry();
   const told: unknown[] = [];
   const request = client(registry, { onError: (error) => told.push(error) });

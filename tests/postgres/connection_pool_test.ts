@@ -16,7 +16,7 @@ function open(url: string): AsyncDisposable & { client: ConnectionPool } {
   return { client, [Symbol.asyncDispose]: () => client.end() };
 }
 
-/** Sends a statement that is worth preparing, and tells which are prepared. */
+/** Sends a statement that is worth preparing, and returns which are prepared. */
 async function preparedBy(client: ConnectionPool): Promise<unknown[]> {
   await client.unsafe("select $1::text", ["a"], { prepare: true });
   const rows = await client.unsafe(

@@ -279,7 +279,7 @@ for (
   });
 }
 
-Deno.test("Database.query() tries as often as it is asked to", async () => {
+Deno.test("Database.query() takes the number of attempts", async () => {
   using time = new FakeTime();
   const { database, sentAt } = failing(postgresError());
   const rejected = errorOf(database.query(GREET, VALUES, 2));

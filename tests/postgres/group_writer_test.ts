@@ -6,9 +6,9 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { LeaseLostError, RepositoryError } from "../../src/model/errors.ts";
+import type { RunEvent } from "../../src/model/event.ts";
 import { Database } from "../../src/postgres/client/database.ts";
 import {
-  type EventValues,
   type LeaseChange,
   type RowValues,
   WRITE_ROWS,
@@ -74,15 +74,8 @@ function row(runId: string): RowValues {
   };
 }
 
-function event(runId: string, seq: number): EventValues {
-  return {
-    runId,
-    seq,
-    kind: "Yield",
-    at: new Date(seq),
-    payload: `${seq}`,
-    message: undefined,
-  };
+function event(runId: string, seq: number): RunEvent {
+  return { runId, seq, kind: "Yield", at: new Date(seq), payload: { seq } };
 }
 
 function rowWrite(runId: string = crypto.randomUUID()): RowWrite {
@@ -107,7 +100,14 @@ class LeasedRun {
 
   /** A step that neither begins nor ends the run, unless it is said to. */
   step(values: Partial<StepWrite> = {}): StepWrite {
-    return { kind: "step", claim: this.claim, begins: false, ...values };
+    const payload = values.event && JSON.stringify(values.event.payload);
+    return {
+      kind: "step",
+      claim: this.claim,
+      begins: false,
+      payload,
+      ...values,
+    };
   }
 
   /** What becomes of the run's lease. */
@@ -198,7 +198,7 @@ Deno.test("GroupWriter.write() writes steps with the rows and fields of the grou
     WRITE_STEPS.first.values({
       rows: [step.row!, other.row],
       fields: `[${field.json}]`,
-      events: [step.event!],
+      events: [{ event: step.event!, payload: step.payload }],
       runs: [run.change({ lastSeq: 2 })],
       owner: OWNER,
       leaseDuration: LEASE_DURATION,
@@ -291,7 +291,9 @@ Deno.test("GroupWriter.write() writes runs that begin and end in the group witho
     sent.parameters,
     WRITE_WHOLE_RUNS.first.values({
       rows: steps.flatMap(({ row }) => row ?? []),
-      events: steps.flatMap(({ event }) => event ?? []),
+      events: steps.flatMap(({ event, payload }) =>
+        event === undefined ? [] : { event, payload }
+      ),
       statementId: statementId(sent),
     }),
   );
@@ -392,7 +394,7 @@ Deno.test("GroupWriter.write() writes a step without its row if the table refuse
     sent.parameters,
     WRITE_STEPS.first.values({
       ...NO_STEPS,
-      events: [step.event!],
+      events: [{ event: step.event!, payload: step.payload }],
       runs: [run.change({ lastSeq: 5, endingId })],
       notification: run.runId,
       statementId: statementId(sent),

@@ -1,7 +1,7 @@
 /**
  * An instance in a process of its own, for tests of what happens between
- * instances: it does what it is told on its input, a line of JSON each, and tells
- * what happens on its output.
+ * instances: it reads commands from its input, a line of JSON each, and writes reports
+ * to its output.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { PipelineRunRegistry, type RunHandle } from "../../mod.ts";
 import { createRunHandler } from "../../src/http/mod.ts";
 import { connect, type ConnectOptions } from "../../src/postgres/mod.ts";
 
-/** What an instance can be told to do. */
+/** A command to an instance. */
 export type Command =
   | { do: "run"; runId?: string; yields: number; pace?: number }
   | { do: "hold"; runId?: string }
@@ -18,7 +18,7 @@ export type Command =
   | { do: "abort"; runId: string; reason?: string }
   | { do: "sweep" };
 
-/** What an instance tells. */
+/** A report of an instance. */
 export type Report =
   | { told: "ready"; port?: number }
   | { told: "began"; runId: string }

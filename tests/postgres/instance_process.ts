@@ -2,7 +2,7 @@ import type { Command, InstanceOptions, Report } from "./instance.ts";
 
 type Told<T extends Report["told"]> = Extract<Report, { told: T }>;
 
-/** An instance in a process of its own, and what it has told so far. */
+/** An instance in a process of its own, and its reports so far. */
 export class InstanceProcess implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -41,7 +41,7 @@ export class InstanceProcess implements AsyncDisposable {
     await this.#writer.write(new TextEncoder().encode(line));
   }
 
-  /** Waits until it has told something, `count` times. */
+  /** Waits for a report, `count` times. */
   async toldTimes<T extends Report["told"]>(
     told: T,
     count: number,
@@ -59,7 +59,7 @@ export class InstanceProcess implements AsyncDisposable {
     }
   }
 
-  /** Waits until it has told something. */
+  /** Waits for a report. */
   async told<T extends Report["told"]>(
     told: T,
     isIt?: (report: Told<T>) => boolean,

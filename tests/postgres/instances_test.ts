@@ -98,7 +98,7 @@ async function isLogged(
   await reader.cancel();
 }
 
-/** What a run of so many Yields tells, from an event on. */
+/** The events of a run with so many Yields, from an event on. */
 function expected(yields: number, after = 0): string[] {
   return [
     "1 Started",

@@ -359,7 +359,8 @@ Deno.test("Lease.write() writes the step under the claim", async () => {
   trial.client.sent[0].answer([3, 17]);
   await claimed;
   const transition = transitionOf(runId);
-  await lease.write({ transition, event: eventOf(runId, 18, "Started") });
+  const event = eventOf(runId, 18, "Started");
+  await lease.write({ transition, event });
   assertEquals(trial.steps, [{
     kind: "step",
     claim: { runId, claimId: lease.claimId, generation: 3 },
@@ -372,14 +373,7 @@ Deno.test("Lease.write() writes the step under the claim", async () => {
       datasetId: undefined,
       runInfo: undefined,
     },
-    event: {
-      runId,
-      seq: 18,
-      kind: "Started",
-      at: new Date(0),
-      payload: undefined,
-      message: undefined,
-    },
+    event,
     begins: false,
     endingId: undefined,
   }]);
@@ -535,9 +529,9 @@ Deno.test("Lease.append() writes an event with its payload", async () => {
   const run = await trial.claimed();
   run.lease.append(eventOf(run.runId, 2, "Yield"), '{"a":1}');
   await turn();
-  const [{ kind, claim, event, row, begins, endingId }] = trial.steps;
+  const [{ kind, claim, event, payload, row, begins, endingId }] = trial.steps;
   assertEquals([kind, claim.claimId], ["step", run.lease.claimId]);
-  assertEquals(event?.payload, '{"a":1}');
+  assertEquals([event?.seq, payload], [2, '{"a":1}']);
   assertEquals([row, begins, endingId], [undefined, false, undefined]);
   await turn();
   assertEquals(trial.logged, [run.runId]);

@@ -163,7 +163,7 @@ Deno.test("openLogStream() gives the events as the log has them", async () => {
   assertEquals(await Array.fromAsync(trial.open()), [event(1, "Completed")]);
 });
 
-Deno.test("openLogStream() reads nothing before it is asked to", async () => {
+Deno.test("openLogStream() reads nothing before it is pulled", async () => {
   using trial = new Trial();
   trial.log([1], "Completed");
   let opened = 0;
@@ -236,7 +236,7 @@ Deno.test("openLogStream() reports a gap in the log exactly, and closes", async 
   }
 });
 
-Deno.test("openLogStream() reports a gap exactly, and goes on with lag: skip", async () => {
+Deno.test("openLogStream() reports a gap exactly, and continues with lag: skip", async () => {
   using trial = new Trial();
   trial.log([1, 2, 5, 6, 8, 9], "Completed");
   assertEquals(await trial.read({ after: 0, lag: "skip" }), [

@@ -44,7 +44,7 @@ Deno.test("statement() numbers its parameters in their order, each with its type
   );
 });
 
-Deno.test("statement() numbers its parameters anew", () => {
+Deno.test("statement() numbers the parameters of each statement from 1", () => {
   const make = () => statement("s", { id: "uuid" }, ({ id }) => id).text;
   assertEquals([make(), make()], Array(2).fill("/* s */ $1::text::uuid"));
 });

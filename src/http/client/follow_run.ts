@@ -72,7 +72,7 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   readonly #url: URL;
   readonly #settings: Settings;
   readonly #cancelling = new AbortController();
-  #position: number | undefined;
+  #lastEventId: number | undefined;
   #body: ReadableStreamDefaultReader<Chunk> | undefined;
   #parser = new RunEventParser<P>();
   /** Received events that are not delivered yet. */
@@ -84,7 +84,7 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   constructor(url: URL, settings: Settings) {
     this.#url = url;
     this.#settings = settings;
-    this.#position = settings.after;
+    this.#lastEventId = settings.after;
   }
 
   start(controller: Controller<P>): void {
@@ -161,8 +161,8 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
   async #request(): Promise<Response> {
     const { fetch, idleTimeout } = this.#settings;
     const url = new URL(this.#url);
-    if (this.#position !== undefined) {
-      url.searchParams.set("after", String(this.#position));
+    if (this.#lastEventId !== undefined) {
+      url.searchParams.set("after", String(this.#lastEventId));
     }
     const { signal } = this.#cancelling;
     const given = new AbortController();
@@ -216,7 +216,7 @@ class FollowSource<P> implements UnderlyingDefaultSource<RunEvent<P>> {
     this.#body?.cancel().catch(() => {}); // The body may have failed.
     this.#body = undefined;
     // All parsed events are delivered.
-    this.#position = this.#parser.position ?? this.#position;
+    this.#lastEventId = this.#parser.lastEventId ?? this.#lastEventId;
     this.#parser = new RunEventParser();
   }
 

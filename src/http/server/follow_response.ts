@@ -12,18 +12,18 @@ import type { RunHandlerSettings } from "./run_handler_options.ts";
  *
  * @throws {ProblemError} If the number is invalid.
  */
-export function positionOf(request: Request): number | undefined {
+export function lastEventIdOf(request: Request): number | undefined {
   const after = request.headers.get("Last-Event-ID") ??
     new URL(request.url).searchParams.get("after");
   if (after === null) return undefined;
-  const position = /^\d+$/.test(after) ? Number(after) : NaN;
-  if (!Number.isSafeInteger(position)) {
+  const lastEventId = /^\d+$/.test(after) ? Number(after) : NaN;
+  if (!Number.isSafeInteger(lastEventId)) {
     throw new ProblemError(
       400,
       "Last-Event-ID and after must be the number of an event",
     );
   }
-  return position;
+  return lastEventId;
 }
 
 /**
@@ -33,12 +33,12 @@ export function positionOf(request: Request): number | undefined {
 function startOf(
   { ended, firstSeq, lastSeq }: RunStatus,
   after: number | undefined,
-): { after: number | undefined; position: number } | undefined {
-  const position = after ?? firstSeq - 1;
-  if (ended && position >= lastSeq) return undefined;
-  return position > lastSeq
-    ? { after: undefined, position: firstSeq - 1 }
-    : { after, position };
+): { after: number | undefined; lastEventId: number } | undefined {
+  const lastEventId = after ?? firstSeq - 1;
+  if (ended && lastEventId >= lastSeq) return undefined;
+  return lastEventId > lastSeq
+    ? { after: undefined, lastEventId: firstSeq - 1 }
+    : { after, lastEventId };
 }
 
 /** The events of a run as server-sent events; 204 if no event will follow. */
@@ -59,8 +59,8 @@ export function eventStreamResponse(
     lag: "skip",
     durable: true,
   });
-  const { position } = start;
-  const encoder = new RunEventEncoderStream({ heartbeat, position });
+  const { lastEventId } = start;
+  const encoder = new RunEventEncoderStream({ heartbeat, lastEventId });
   events.pipeTo(encoder.writable, { preventAbort: true }).catch((error) => {
     if (encoder.cancelled) return; // The viewer has left.
     onError(error, request);

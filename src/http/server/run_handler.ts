@@ -11,7 +11,7 @@ import {
   eventSocketResponse,
   eventStreamResponse,
   isUpgrade,
-  positionOf,
+  lastEventIdOf,
 } from "./follow_response.ts";
 import { jsonResponse, problemResponse } from "./json_response.ts";
 import { ProblemError } from "../wire/problem_error.ts";
@@ -104,7 +104,7 @@ class RunHandler {
   ): Promise<Response> {
     const registry = this.#registry;
     const settings = this.#settings;
-    const after = positionOf(request);
+    const after = lastEventIdOf(request);
     if (!isUpgrade(request)) {
       await this.#authorize(request, action);
       const status = await this.#known(action.runId);

@@ -79,7 +79,7 @@ export class RunEventDecoderStream<P = unknown>
    * The number of the last event, or of an id without event, from which to resume;
    * `undefined` before the first one.
    */
-  get position(): number | undefined {
-    return this.#parser.position;
+  get lastEventId(): number | undefined {
+    return this.#parser.lastEventId;
   }
 }

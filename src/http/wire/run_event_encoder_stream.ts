@@ -12,7 +12,7 @@ export interface RunEventEncoderStreamOptions {
    *
    * @default {not sent}
    */
-  position?: number;
+  lastEventId?: number;
   /**
    * How often to send a comment, in milliseconds, so that platforms and proxies do
    * not close an idle connection. `Infinity` sends none.
@@ -58,24 +58,24 @@ export class RunEventEncoderStream
   /**
    * Creates a stream.
    *
-   * @param options The first position and the heartbeat.
+   * @param options The last event id and the heartbeat.
    * @throws {RangeError} If a number is out of range.
    * @throws {TypeError} If an option has the wrong type.
    */
   constructor(options: RunEventEncoderStreamOptions = {}) {
-    const { position, heartbeat = 4_000 } = options;
+    const { lastEventId, heartbeat = 4_000 } = options;
     if (heartbeat !== Infinity) {
       checkDelay("Cannot encode events: heartbeat", heartbeat, 1);
     }
-    if (position !== undefined) {
-      checkInteger("Cannot encode events: position", position, 0);
+    if (lastEventId !== undefined) {
+      checkInteger("Cannot encode events: lastEventId", lastEventId, 0);
     }
     let stop = () => {};
     super(
       {
         start(controller) {
-          if (position !== undefined) {
-            controller.enqueue(ENCODER.encode(`id: ${position}\n\n`));
+          if (lastEventId !== undefined) {
+            controller.enqueue(ENCODER.encode(`id: ${lastEventId}\n\n`));
           }
           if (heartbeat === Infinity) return;
           stop = every(heartbeat, () => {

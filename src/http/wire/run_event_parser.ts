@@ -21,7 +21,7 @@ export class RunEventParser<P> {
   #id: string | undefined;
   #data: string[] = [];
   #dataLength = 0;
-  #position: number | undefined;
+  #lastEventId: number | undefined;
 
   /** @param maxEventLength The length of the longest event, in UTF-16 code units. */
   constructor(maxEventLength: number = 16 * 1024 * 1024) {
@@ -30,8 +30,8 @@ export class RunEventParser<P> {
   }
 
   /** The number of the last event, or of an id without event. */
-  get position(): number | undefined {
-    return this.#position;
+  get lastEventId(): number | undefined {
+    return this.#lastEventId;
   }
 
   /**
@@ -82,7 +82,7 @@ export class RunEventParser<P> {
     this.#data = [];
     this.#dataLength = 0;
     const event = data === "" ? undefined : toEvent<P>(data);
-    if (this.#id !== undefined) this.#position = Number(this.#id);
+    if (this.#id !== undefined) this.#lastEventId = Number(this.#id);
     return event;
   }
 }

@@ -2,10 +2,9 @@ import { storableJson } from "../../json/storable.ts";
 import { LeaseLostError } from "../../model/errors.ts";
 import type { RunEvent } from "../../model/event.ts";
 import type { LoggedRun, RunLease, RunStep } from "../../repository/run_log.ts";
-import type { GroupCommit } from "../write/group_commit.ts";
+import type { GroupCommit, GroupCommitItem } from "../write/group_commit.ts";
 import {
   type Claim,
-  eventValues,
   rowValues,
   stepBytes,
   type StepWrite,
@@ -87,15 +86,20 @@ export class Lease implements RunLease {
   async write({ transition, event, ends = false }: RunStep): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;
     if (ends) this.isEnding = true;
+    const step: StepWrite = {
+      kind: "step",
+      claim: this.#claim,
+      row: transition && rowValues(transition),
+      event,
+      begins: !this.#isWritten && (event?.kind ?? "Started") === "Started",
+      endingId: ends ? transition?.id ?? crypto.randomUUID() : undefined,
+    };
     try {
-      await this.#add({
-        kind: "step",
-        claim: this.#claim,
-        row: transition && rowValues(transition),
-        event: event && eventValues(event),
-        begins: !this.#isWritten && (event?.kind ?? "Started") === "Started",
-        endingId: ends ? transition?.id ?? crypto.randomUUID() : undefined,
-      }, false);
+      await this.#writes.add(step, this.#itemOf(step, false));
+      this.#onWritten();
+    } catch (error) {
+      this.#onRefused(error);
+      throw error instanceof LeaseLostError ? this.#lost : error;
     } finally {
       if (ends) this.#holder.release(this);
     }
@@ -103,14 +107,17 @@ export class Lease implements RunLease {
 
   append(event: RunEvent, payload: string | undefined): void {
     if (this.#lost !== undefined) return;
-    const step: StepWrite = {
+    const claim = this.#claim;
+    const step = {
       kind: "step",
-      claim: this.#claim,
-      event: eventValues(event, payload),
+      claim,
+      event,
+      payload,
       begins: false,
-    };
+    } as const;
     // A dropped event leaves a gap in the numbers, which readers get as lag.
-    this.#add(step, true).catch(() => {});
+    this.#writes.add(step, this.#itemOf(step, true))
+      .then(this.#onWritten, this.#onRefused);
   }
 
   abandon(): void {
@@ -130,30 +137,31 @@ export class Lease implements RunLease {
   }
 
   /** Tells the run that another instance has ended it. */
-  lose(): LeaseLostError {
-    if (this.#lost === undefined) {
-      this.#lost = new LeaseLostError(this.runId);
-      this.#holder.release(this);
-      this.#run.onLost(this.#lost);
-    }
-    return this.#lost;
+  lose(): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = new LeaseLostError(this.runId);
+    this.#holder.release(this);
+    this.#run.onLost(this.#lost);
   }
 
-  async #add(step: StepWrite, droppable: boolean): Promise<void> {
-    try {
-      await this.#writes.add(step, {
-        key: this.runId,
-        bytes: stepBytes(step),
-        timeout: Infinity,
-        droppable,
-      });
-    } catch (error) {
-      throw error instanceof LeaseLostError ? this.lose() : error;
-    }
+  #itemOf(step: StepWrite, droppable: boolean): GroupCommitItem {
+    return {
+      key: this.runId,
+      bytes: stepBytes(step),
+      timeout: Infinity,
+      droppable,
+    };
+  }
+
+  readonly #onWritten = (): void => {
     if (!this.#isWritten) {
       this.#isWritten = true;
       if (!this.isEnding && !this.isAbandoned) this.#holder.hold(this);
     }
     this.#holder.onLogged(this.runId);
-  }
+  };
+
+  readonly #onRefused = (error: unknown): void => {
+    if (error instanceof LeaseLostError) this.lose();
+  };
 }

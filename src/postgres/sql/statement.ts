@@ -58,7 +58,7 @@ export function statement<P extends Parameters>(
 
 /**
  * The rows of a batch. Postgres must not see how long the arrays are: it plans a
- * prepared statement anew each time if it thinks that a plan for these very
+ * prepared statement again each time if it thinks that a plan for these very
  * parameters is better.
  */
 function unnest(

@@ -1,3 +1,4 @@
+import type { RunEvent } from "../../model/event.ts";
 import { type PipelineRunStatus, STATUSES } from "../../model/row.ts";
 import { CHANNEL } from "./events.ts";
 import { insertInto } from "./schema.ts";
@@ -22,13 +23,9 @@ export interface RowValues {
 
 /** An event to write. */
 export interface EventValues {
-  readonly runId: string;
-  readonly seq: number;
-  readonly kind: string;
-  readonly at: Date;
-  /** As JSON. */
-  readonly payload: string | undefined;
-  readonly message: string | undefined;
+  readonly event: RunEvent;
+  /** Its payload as JSON. */
+  readonly payload?: string;
 }
 
 /** What a statement changes of one run's lease, and the claim that it needs for it. */
@@ -55,12 +52,15 @@ const ROWS: Batch<RowValues> = {
 };
 
 const EVENTS: Batch<EventValues> = {
-  pipeline_run_id: ["uuid", (event) => event.runId],
-  seq: ["bigint", (event) => event.seq],
-  kind: ["text", (event) => event.kind],
-  at: ["timestamptz", (event) => event.at.toISOString()],
-  payload: ["text", (event) => event.payload],
-  message: ["text", (event) => event.message],
+  pipeline_run_id: ["uuid", ({ event }) => event.runId],
+  seq: ["bigint", ({ event }) => event.seq],
+  kind: ["text", ({ event }) => event.kind],
+  at: ["timestamptz", ({ event }) => event.at.toISOString()],
+  payload: ["text", ({ payload }) => payload],
+  message: [
+    "text",
+    ({ event }) => event.kind === "Errored" ? event.message : undefined,
+  ],
 };
 
 const RUNS: Batch<LeaseChange> = {

@@ -2,6 +2,7 @@ import { LeaseLostError, RepositoryError } from "../../model/errors.ts";
 import { type Database, isDuplicate } from "../client/database.ts";
 import type { Parameters, StatementValues } from "../sql/statement.ts";
 import {
+  type EventValues,
   type Insertion,
   type LeaseChange,
   type RowValues,
@@ -71,7 +72,9 @@ export class GroupWriter {
       return new Map();
     }
     const runs = leaseChanges(steps);
-    const events = steps.flatMap(({ event }) => event ?? []);
+    const events = steps.filter((step): step is StepWrite & EventValues =>
+      step.event !== undefined
+    );
     if (steps.length === writes.length && runs.every(isWhole)) {
       await this.#execute(WRITE_WHOLE_RUNS, { rows, events, statementId });
       return new Map();

@@ -1,7 +1,7 @@
 import { storableJson, storableText } from "../../json/storable.ts";
 import type { RunEvent } from "../../model/event.ts";
 import type { PipelineRunTransition } from "../../model/row.ts";
-import type { EventValues, RowValues } from "../sql/writes.ts";
+import type { RowValues } from "../sql/writes.ts";
 
 /** Something to write. */
 export type Write = RowWrite | FieldWrite | StepWrite;
@@ -26,7 +26,9 @@ export interface StepWrite {
   readonly kind: "step";
   readonly claim: Claim;
   readonly row?: RowValues;
-  readonly event?: EventValues;
+  readonly event?: RunEvent;
+  /** The payload of the event as JSON. */
+  readonly payload?: string;
   /** Whether the lease begins with it. */
   readonly begins: boolean;
   /** The UUID of the ending, if it ends the run. */
@@ -64,20 +66,13 @@ export function rowValues(
   };
 }
 
-/** An event as it is sent, with its payload as JSON. */
-export function eventValues(event: RunEvent, payload?: string): EventValues {
-  const { runId, seq, kind, at } = event;
-  const message = kind === "Errored" ? event.message : undefined;
-  return { runId, seq, kind, at, payload, message };
-}
-
 /** About how many bytes a row is. */
 export function rowBytes({ name, runInfo = "" }: RowValues): number {
   return FIXED_BYTES + name.length + runInfo.length;
 }
 
 /** About how many bytes a step is. */
-export function stepBytes({ row, event }: StepWrite): number {
+export function stepBytes({ row, payload = "" }: StepWrite): number {
   return (row === undefined ? 0 : rowBytes(row)) +
-    FIXED_BYTES + (event?.payload?.length ?? 0);
+    FIXED_BYTES + payload.length;
 }
