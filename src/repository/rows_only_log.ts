@@ -122,9 +122,10 @@ class RowsOnlyLease implements RunLease {
 
   append(): void {}
 
-  abandon(): void {
+  abandon(): boolean {
     this.#abandoned = true;
     this.#retrying?.abort();
+    return false;
   }
 
   recordedEnding(): Promise<undefined> {

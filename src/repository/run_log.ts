@@ -95,8 +95,11 @@ export interface RunLease {
 
   /**
    * Stops retrying, at shutdown. A claim that succeeds later is released.
+   *
+   * @returns Whether a run that has not begun must be refused, since its claim may
+   * never be answered.
    */
-  abandon(): void;
+  abandon(): boolean;
 
   /**
    * The last event of the attempt as another instance logged it, after the lease

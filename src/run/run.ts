@@ -223,8 +223,9 @@ export class Run implements LoggedRun, WatchedRun {
 
   /** Gives up, at shutdown, a claim that is pending and what is not written yet. */
   abandon(): void {
-    this.#live?.recorder.abandon();
-    if (this.#phase === PENDING) this.#refuse(new RegistryShutdownError());
+    if (this.#live?.recorder.abandon() && this.#phase === PENDING) {
+      this.#refuse(new RegistryShutdownError());
+    }
   }
 
   /** Resolves when the run is {@linkcode Run.finished}. */

@@ -139,14 +139,16 @@ export class RunRecorder {
     else this.#onIdle = callback;
   }
 
-  /** Gives up what is not written yet: a shutdown waits no longer. */
-  abandon(): void {
+  /** Gives up what is not written yet, at shutdown; see {@linkcode RunLease.abandon}. */
+  abandon(): boolean {
     this.#abandoned = true;
-    this.#lease.abandon();
-    if (this.idle) return;
-    const { runId } = this.#spec;
-    const message = `Run ${runId} has rows that were not written at shutdown`;
-    this.#warn({ kind: "row", runId, message });
+    const isRefused = this.#lease.abandon();
+    if (!this.idle) {
+      const { runId } = this.#spec;
+      const message = `Run ${runId} has rows that were not written at shutdown`;
+      this.#warn({ kind: "row", runId, message });
+    }
+    return isRefused;
   }
 
   #write(step: RunStep, onSettled?: (isWritten: boolean) => void): void {

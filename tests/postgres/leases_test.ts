@@ -25,6 +25,7 @@ import { Leases } from "../../src/postgres/leases/leases.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
 import type { StepWrite, Write } from "../../src/postgres/write/write.ts";
 import { assertPending } from "../assert_pending.ts";
+import { passTime } from "../pass_time.ts";
 import { postgresError, StubClient } from "./stub_client.ts";
 import { turn } from "./turn.ts";
 
@@ -290,7 +291,7 @@ Deno.test("Lease.claim() tries 15 times while the connection is lost", async () 
   };
   trial.client.rows["release"] = () => [];
   const rejected = assertRejects(() => lease.claim(), RepositoryError);
-  await trial.time.tickAsync(60_000);
+  await passTime(trial.time, 12_000);
   await rejected;
   assertEquals(trial.client.named("claim").length, 15);
 });
@@ -328,7 +329,7 @@ Deno.test("Lease.claim() gives up a claim that succeeds after the run was abando
   assertEquals(await claimed, 7);
   assertEquals(trial.client.names, ["claim", "release"]);
   assertEquals(trial.client.sent[1].parameters, [lease.claimId]);
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.renewals, 0);
 });
 
@@ -463,7 +464,7 @@ Deno.test("Lease.write() stops renewing once the ending is written", async () =>
   using trial = new Trial();
   const run = await trial.claimed();
   await run.lease.write(ending(run));
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   await trial.leases.renew();
   assertEquals(trial.renewals, 0);
 });
@@ -581,7 +582,7 @@ Deno.test("Lease.abandon() stops renewing", async () => {
   using trial = new Trial();
   const { lease } = await trial.claimed();
   lease.abandon();
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.client.names, ["claim"]);
 });
 
@@ -590,7 +591,7 @@ Deno.test("Lease.abandon() stops renewing though steps are written later", async
   const run = await trial.claimed();
   run.lease.abandon();
   await run.lease.write(start(run));
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.client.names, ["claim"]);
 });
 
@@ -725,13 +726,13 @@ Deno.test("Leases renew at each interval while a run is live", async () => {
   using trial = new Trial();
   trial.renewingAll();
   const { lease } = await trial.claimed();
-  await trial.time.tickAsync(RENEW_INTERVAL - 1);
+  await passTime(trial.time, RENEW_INTERVAL - 1, RENEW_INTERVAL);
   assertEquals(trial.renewals, 0);
-  await trial.time.tickAsync(1);
+  await passTime(trial.time, 1, RENEW_INTERVAL);
   assertEquals(trial.renewals, 1);
-  await trial.time.tickAsync(RENEW_INTERVAL - 1);
+  await passTime(trial.time, RENEW_INTERVAL - 1, RENEW_INTERVAL);
   assertEquals(trial.renewals, 1);
-  await trial.time.tickAsync(1);
+  await passTime(trial.time, 1, RENEW_INTERVAL);
   assertEquals(trial.renewals, 2);
   assertEquals(trial.renewed, [lease.claimId]);
 });
@@ -740,11 +741,11 @@ Deno.test("Leases renew all runs at one interval", async () => {
   using trial = new Trial();
   trial.renewingAll();
   await trial.claimed();
-  await trial.time.tickAsync(RENEW_INTERVAL / 2);
+  await passTime(trial.time, RENEW_INTERVAL / 2, RENEW_INTERVAL);
   await trial.claimed();
-  await trial.time.tickAsync(RENEW_INTERVAL / 2);
+  await passTime(trial.time, RENEW_INTERVAL / 2, RENEW_INTERVAL);
   assertEquals([trial.renewals, trial.renewed.length], [1, 2]);
-  await trial.time.tickAsync(RENEW_INTERVAL - 1);
+  await passTime(trial.time, RENEW_INTERVAL - 1, RENEW_INTERVAL);
   assertEquals(trial.renewals, 1);
 });
 
@@ -754,10 +755,10 @@ Deno.test("Leases stop renewing with the last run", async () => {
   const first = await trial.claimed();
   const last = await trial.claimed();
   first.lease.abandon();
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.renewed, [last.lease.claimId]);
   last.lease.abandon();
-  await trial.time.tickAsync(10 * RENEW_INTERVAL);
+  await passTime(trial.time, 10 * RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.renewals, 1);
 });
 
@@ -766,11 +767,11 @@ Deno.test("Leases begin a new interval with the first run after a pause", async 
   trial.renewingAll();
   const first = await trial.claimed();
   first.lease.abandon();
-  await trial.time.tickAsync(RENEW_INTERVAL / 2);
+  await passTime(trial.time, RENEW_INTERVAL / 2, RENEW_INTERVAL);
   await trial.claimed();
-  await trial.time.tickAsync(RENEW_INTERVAL - 1);
+  await passTime(trial.time, RENEW_INTERVAL - 1, RENEW_INTERVAL);
   assertEquals(trial.renewals, 0);
-  await trial.time.tickAsync(1);
+  await passTime(trial.time, 1, RENEW_INTERVAL);
   assertEquals(trial.renewals, 1);
 });
 
@@ -778,7 +779,7 @@ Deno.test("Leases stop renewing when the last lease is lost", async () => {
   using trial = new Trial();
   trial.renewing();
   const { losses } = await trial.claimed();
-  await trial.time.tickAsync(10 * RENEW_INTERVAL);
+  await passTime(trial.time, 10 * RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals([losses.length, trial.renewals], [1, 1]);
   assert(!trial.time.next(), "a timer is left");
 });
@@ -809,7 +810,7 @@ Deno.test("Leases warn of a renewal that fails, and renew at the next interval",
     throw PERMANENT;
   };
   const { losses } = await trial.claimed();
-  await trial.time.tickAsync(2 * RENEW_INTERVAL);
+  await passTime(trial.time, 2 * RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.renewals, 2);
   assertEquals(losses, []);
   for (const { kind, message, cause } of trial.warnings) {
@@ -827,17 +828,17 @@ Deno.test("Leases.close() stops renewing", async () => {
   await trial.claimed();
   trial.leases.close();
   await trial.claimed();
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.renewals, 0);
 });
 
 Deno.test("Leases.close() stops renewing while a renewal is pending", async () => {
   using trial = new Trial();
   const { lease } = await trial.claimed();
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   trial.leases.close();
   trial.client.named("renew")[0].answer([lease.claimId, false, null]);
-  await trial.time.tickAsync(10 * RENEW_INTERVAL);
+  await passTime(trial.time, 10 * RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.renewals, 1);
 });
 
@@ -895,7 +896,7 @@ Deno.test("Leases.requestAbort() tries 15 times while the connection is lost", a
     () => trial.leases.requestAbort(crypto.randomUUID(), undefined),
     RepositoryError,
   );
-  await trial.time.tickAsync(60_000);
+  await passTime(trial.time, 12_000);
   await rejected;
   assertEquals(trial.client.sent.length, 15);
 });
@@ -1106,13 +1107,13 @@ Deno.test("Leases.renew() does not lose a lease whose ending is written while it
 Deno.test("Leases.close() ends a renewal that fails: no warning, no retry", async () => {
   using trial = new Trial();
   await trial.claimed();
-  await trial.time.tickAsync(RENEW_INTERVAL);
+  await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   trial.leases.close();
   trial.database.close();
   trial.client.rows["renew"] = () => {
     throw postgresError("CONNECTION_ENDED");
   };
   trial.client.named("renew")[0].fail(postgresError("CONNECTION_ENDED"));
-  await trial.time.tickAsync(60_000);
+  await passTime(trial.time, 60_000, RENEW_INTERVAL);
   assertEquals([trial.renewals, trial.warnings.length], [1, 0]);
 });

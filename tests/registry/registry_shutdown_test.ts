@@ -463,7 +463,10 @@ Deno.test("PipelineRunRegistry.shutdown() refuses a run whose claim succeeds aft
       steps.push(step);
       return Promise.resolve();
     },
-    abandon: () => abandoned++,
+    abandon: () => {
+      abandoned++;
+      return true;
+    },
   };
   const runLog: Partial<RunLog> = { open: () => lease as RunLease };
   const repository = Object.assign(new MemoryPipelineRunRepository(), {

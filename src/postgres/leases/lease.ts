@@ -120,9 +120,10 @@ export class Lease implements RunLease {
       .then(this.#onWritten, this.#onRefused);
   }
 
-  abandon(): void {
+  abandon(): boolean {
     this.isAbandoned = true;
     this.#holder.release(this);
+    return true;
   }
 
   async recordedEnding(): Promise<RunEvent | undefined> {

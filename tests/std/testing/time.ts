@@ -37,9 +37,10 @@ export class FakeTime {
     this.#clock.tick(ms);
   }
 
-  /** Moves the time on and calls what is due, microtasks in between. */
+  /** Waits for the microtasks that are ready, then moves the time on and calls what is due. */
   async tickAsync(ms: number = 0): Promise<void> {
-    await this.#clock.tickAsync(ms);
+    await this.runMicrotasks();
+    this.tick(ms);
   }
 
   /** Moves the time on to the next timer, and tells whether there was one. */
