@@ -93,6 +93,7 @@ export class Database {
     values: StatementValues<P>,
     attempts: number = ATTEMPTS,
   ): Promise<unknown[]> {
+    // Reads are still answered after close(), as long as the client is open.
     const { signal } = this.#closed;
     try {
       return await retry(() => this.execute(statement, values), {

@@ -84,7 +84,8 @@ export class LogFollower implements NotificationListener {
   wake(runId?: string): void {
     const readers = runId === undefined
       ? this.#waiting.keys()
-      : this.#byRun.get(runId) ?? [];
+      : this.#byRun.get(runId);
+    if (readers === undefined) return; // The usual case: each written event wakes.
     for (const reader of readers) this.#due.add(reader);
     this.#schedule();
   }
