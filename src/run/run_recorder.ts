@@ -153,13 +153,22 @@ export class RunRecorder {
 
   #write(step: RunStep, onSettled?: (isWritten: boolean) => void): void {
     this.#writing++;
-    this.#lease.write(step).then(
+    this.#send(step).then(
       () => this.#settle(true, onSettled),
       (cause) => {
         this.#onFailure(step, cause);
         this.#settle(false, onSettled);
       },
     );
+  }
+
+  /** A lease that throws counts as one that rejects. */
+  #send(step: RunStep): Promise<void> {
+    try {
+      return this.#lease.write(step);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #settle(isWritten: boolean, onSettled?: (isWritten: boolean) => void): void {

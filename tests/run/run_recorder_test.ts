@@ -5,6 +5,7 @@ import {
   PipelineRunRegistry,
   RepositoryError,
   type RunEvent,
+  type RunLease,
 } from "../../mod.ts";
 import { Deadlines } from "../../src/async/deadlines.ts";
 import {
@@ -442,4 +443,24 @@ Deno.test("RunRecorder.abandon() does not warn when no row is pending", async ()
   await repository.acknowledge();
   recorder.abandon();
   assertEquals(warnings, []);
+});
+
+Deno.test("RunRecorder.ended() treats a lease that throws like one that rejects", async () => {
+  const { warnings, onWarning } = recordWarnings();
+  const endings = new Deadlines(5_000);
+  const lease: Partial<RunLease> = {
+    write() {
+      throw FINAL;
+    },
+  };
+  const recorder = new RunRecorder(checkSpec(KNOWN), lease as RunLease, {
+    endings,
+    warn: onWarning,
+  });
+  assertEquals(await complete(recorder), NOT_DURABLE);
+  assertEquals(recorder.idle, true);
+  assertEquals(warnings.map(({ kind, cause }) => [kind, cause]), [
+    ["row", FINAL],
+  ]);
+  endings.close();
 });
