@@ -143,7 +143,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * @throws {RunAlreadyActiveError} If the run id is that of a live run.
    * @throws {RegistryFullError} If there is no room.
    * @throws {RegistryShutdownError} If the registry was shut down.
-   * @throws {RepositoryError} If a given run id cannot be claimed.
+   * @throws {RepositoryError} If the run id is given and cannot be claimed, since the
+   * repository fails: with Postgres, if it fails for 30 s. A claim that succeeds
+   * nevertheless is given up.
    */
   async registerInline<P = unknown>(
     spec: RunSpec,

@@ -280,13 +280,36 @@ for (
   });
 }
 
-Deno.test("Database.query() takes the number of attempts", async () => {
+Deno.test("Database.query() repeats a persistent statement until its time is over", async () => {
   using time = new FakeTime();
   const { database, sentAt } = failing(postgresError());
-  const rejected = errorOf(database.query(GREET, VALUES, 2));
-  await passTime(time, 4_000);
-  await rejected;
-  assertEquals(sentAt.length, 2);
+  let rejected = false;
+  const queried = errorOf(
+    database.query(GREET, VALUES, { persistence: 30_000 }),
+  ).finally(() => rejected = true);
+  await passTime(time, 29_000);
+  assert(sentAt.length > 8 && !rejected);
+  await passTime(time, 3_000);
+  await queried;
+});
+
+Deno.test("Database.query() repeats a persistent statement that missed its deadline", async () => {
+  using time = new FakeTime();
+  const client = new StubClient();
+  const queried = new Database(client, 1_000).query(GREET, VALUES, {
+    persistence: 30_000,
+  });
+  await passTime(time, 1_500);
+  assertEquals(client.sent.length, 2);
+  client.sent[1].answer("hello");
+  assertEquals(await queried, ["hello"]);
+});
+
+Deno.test("Database.query() does not repeat a persistent statement that can never succeed", async () => {
+  using _time = new FakeTime();
+  const { database, sentAt } = failing(postgresError("42P01"));
+  await errorOf(database.query(GREET, VALUES, { persistence: 30_000 }));
+  assertEquals(sentAt.length, 1);
 });
 
 Deno.test("Database.query() rejects with the error of its last attempt", async () => {
@@ -295,11 +318,10 @@ Deno.test("Database.query() rejects with the error of its last attempt", async (
   client.rows["greet"] = () => {
     throw postgresError("57P01", `no ${client.sent.length}`);
   };
-  const queried = new Database(client, 1_000).query(GREET, VALUES, 3);
-  const rejected = errorOf(queried);
-  await passTime(time, 4_000);
+  const rejected = errorOf(new Database(client, 1_000).query(GREET, VALUES));
+  await passTime(time, 5_000);
   const error = await rejected;
-  assertEquals(error.message, "Postgres failed: no 3");
+  assertEquals(error.message, "Postgres failed: no 8");
   assert(error.transient);
 });
 

@@ -25,6 +25,17 @@ const TRANSIENT: readonly string[] = [
   "58", // system errors: I/O
 ];
 
+/** Options of {@linkcode Database.query}. */
+export interface QueryOptions {
+  /**
+   * For how long to repeat the statement, also after a missed deadline, in
+   * milliseconds.
+   *
+   * @default {8 attempts, while the connection is lost}
+   */
+  persistence?: number;
+}
+
 /** Executes single statements over a client, each bounded in time. */
 export class Database {
   readonly #client: PostgresClient;
@@ -84,30 +95,36 @@ export class Database {
 
   /**
    * Executes a statement that is safe to repeat, and repeats it while the connection
-   * is lost. It does not repeat what missed its deadline: the caller waits.
+   * is lost. Unless it is persistent, it does not repeat what missed its deadline:
+   * the caller waits.
    *
    * @throws {RepositoryError} If the last attempt fails.
    */
   async query<P extends Parameters>(
     statement: Statement<P>,
     values: StatementValues<P>,
-    attempts: number = ATTEMPTS,
+    { persistence }: QueryOptions = {},
   ): Promise<unknown[]> {
     // Reads are still answered after close(), as long as the client is open.
     const { signal } = this.#closed;
+    let isOver = false;
+    const timer = persistence &&
+      setTimeout(() => isOver = true, persistence);
     try {
       return await retry(() => this.execute(statement, values), {
         signal: signal.aborted ? undefined : signal,
-        maxAttempts: attempts,
+        maxAttempts: persistence ? Number.MAX_SAFE_INTEGER : ATTEMPTS,
         minTimeout: 50,
         maxTimeout: 1_000,
         jitter: 0.5,
         isRetriable: (error) =>
-          error instanceof RepositoryError && error.transient &&
-          !(error.cause instanceof DOMException),
+          error instanceof RepositoryError && error.transient && !isOver &&
+          (persistence !== undefined || !(error.cause instanceof DOMException)),
       });
     } catch (error) {
       throw error instanceof RetryError ? error.cause : error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

@@ -21,8 +21,12 @@ import type { GroupCommit } from "../write/group_commit.ts";
 import type { Write } from "../write/write.ts";
 import { Lease, type LeaseHolder } from "./lease.ts";
 
-/** How often a claim or a request to abort is tried: for 6 to 11 s. */
-const CLAIM_ATTEMPTS = 15;
+/**
+ * For how long a claim or a request to abort is repeated, in milliseconds: a pooler
+ * that was refused by the server refuses everybody for 15 s by default (pgbouncer's
+ * `server_login_retry`).
+ */
+const PERSISTENCE = 30_000;
 /** How many runs one statement ends. */
 const REAPED_AT_ONCE = 500;
 
@@ -125,7 +129,7 @@ export class Leases implements LeaseHolder, NotificationListener {
     const [state] = await this.#options.database.query(
       REQUEST_ABORT,
       { runId, reason },
-      CLAIM_ATTEMPTS,
+      { persistence: PERSISTENCE },
     ) as [RunState];
     if (state.lease === "expired") await this.reap("lease_expired", runId);
     return state;
@@ -190,14 +194,17 @@ export class Leases implements LeaseHolder, NotificationListener {
   async #claim({ runId, claimId }: Lease): Promise<unknown> {
     const { database, duration, owner } = this.#options;
     const values = { runId, owner, claimId, duration };
-    const [claimed] = await database.query(CLAIM, values, CLAIM_ATTEMPTS);
+    const [claimed] = await database.query(CLAIM, values, {
+      persistence: PERSISTENCE,
+    });
     return claimed;
   }
 
   /** Gives up a claim; if that fails, the lease expires. */
-  async #giveUp({ claimId }: Lease): Promise<void> {
+  async #giveUp({ runId, claimId }: Lease): Promise<void> {
+    const { database, owner } = this.#options;
     try {
-      await this.#options.database.query(RELEASE, { claimId });
+      await database.query(RELEASE, { runId, owner, claimId });
     } catch (cause) {
       this.#warn("A claim could not be given up yet", cause);
     }

@@ -4,7 +4,12 @@ import { insertInto } from "./schema.ts";
 import { statement } from "./statement.ts";
 import { stateOf } from "./status.ts";
 
-/** Claims a run; no row if somebody holds it. `duration` is in milliseconds. */
+/**
+ * Claims a run; no row if somebody holds it. `duration` is in milliseconds.
+ *
+ * It may arrive twice, and late: a claim that is repeated finds its own lease and
+ * changes nothing but the expiry, and one that has ended is not taken up again.
+ */
 export const CLAIM = statement(
   "claim",
   { runId: "uuid", owner: "uuid", claimId: "uuid", duration: "integer" },
@@ -29,15 +34,20 @@ export const CLAIM = statement(
     set
       owner = excluded.owner,
       claim = excluded.claim,
-      generation = l.generation + 1,
-      first_seq = greatest(l.last_seq, excluded.last_seq) + 1,
+      generation = l.generation + (l.ended_at is not null)::integer,
+      first_seq = case
+        when l.ended_at is null then l.first_seq
+        else greatest(l.last_seq, excluded.last_seq) + 1
+      end,
       last_seq = greatest(l.last_seq, excluded.last_seq),
       expires_at = excluded.expires_at,
       ended_at = null,
       ending = null,
-      abort_requested_at = null,
-      abort_reason = null
-    where l.ended_at is not null or l.claim = excluded.claim
+      abort_requested_at = case
+        when l.ended_at is null then l.abort_requested_at
+      end,
+      abort_reason = case when l.ended_at is null then l.abort_reason end
+    where (l.ended_at is null) = (l.claim = excluded.claim)
   returning json_build_array(l.generation, l.last_seq)::text`,
 );
 
@@ -148,13 +158,29 @@ export const REQUEST_ABORT = statement(
   )::text`,
 );
 
-/** Gives up a claim. */
+/**
+ * Gives up a claim, also one that arrives later: {@linkcode CLAIM} then finds that it
+ * has ended.
+ */
 export const RELEASE = statement(
   "release",
-  { claimId: "uuid" },
-  ({ claimId }) => `
-  update pipeline_run_leases l
-  set ended_at = now()
-  where l.claim = ${claimId} and l.ended_at is null
+  { runId: "uuid", owner: "uuid", claimId: "uuid" },
+  ({ runId, owner, claimId }) => `
+  ${
+    insertInto("pipeline_run_leases", {
+      pipeline_run_id: runId,
+      owner,
+      claim: claimId,
+      generation: "0",
+      last_seq: "0",
+      expires_at: "now()",
+      ended_at: "now()",
+    }, "l")
+  }
+  on conflict (pipeline_run_id) do update
+    set
+      claim = excluded.claim,
+      ended_at = coalesce(l.ended_at, excluded.ended_at)
+    where l.ended_at is not null or l.claim = excluded.claim
   returning to_json(l.pipeline_run_id)::text`,
 );

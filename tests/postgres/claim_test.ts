@@ -1,0 +1,149 @@
+import { assertEquals } from "@std/assert";
+import { Database } from "../../src/postgres/client/database.ts";
+import {
+  CLAIM,
+  RELEASE,
+  REQUEST_ABORT,
+} from "../../src/postgres/sql/leases.ts";
+import { PostgresPipelineRunRepository } from "../../src/postgres/mod.ts";
+import {
+  type Database as OpenedDatabase,
+  openDatabase,
+} from "./open_database.ts";
+
+const RUN_ID = crypto.randomUUID();
+const OWNER = crypto.randomUUID();
+const [FIRST, SECOND, THIRD] = Array.from(
+  { length: 3 },
+  () => crypto.randomUUID(),
+);
+
+/** Claims and releases on a database of its own, in any order. */
+class Trial implements AsyncDisposable {
+  readonly #opened: OpenedDatabase;
+  readonly database: Database;
+
+  private constructor(opened: OpenedDatabase) {
+    this.#opened = opened;
+    this.database = new Database(opened.sql, 5_000);
+  }
+
+  static async open(): Promise<Trial> {
+    const opened = await openDatabase();
+    await new PostgresPipelineRunRepository(opened.sql).migrate();
+    return new Trial(opened);
+  }
+
+  async claim(claimId: string): Promise<unknown> {
+    const values = { runId: RUN_ID, owner: OWNER, claimId, duration: 60_000 };
+    return (await this.database.execute(CLAIM, values))[0];
+  }
+
+  async release(claimId: string): Promise<void> {
+    const values = { runId: RUN_ID, owner: OWNER, claimId };
+    await this.database.execute(RELEASE, values);
+  }
+
+  async requestAbort(reason: string): Promise<void> {
+    const values = { runId: RUN_ID, reason };
+    await this.database.execute(REQUEST_ABORT, values);
+  }
+
+  /** Logs an event, as the holder of the lease does. */
+  async log(seq: number, kind: "Started" | "Completed"): Promise<void> {
+    const { sql } = this.#opened;
+    await sql`
+      insert into pipeline_run_events (pipeline_run_id, seq, kind, at)
+      values (${RUN_ID}, ${seq}, ${kind}, now())`;
+    await sql`
+      update pipeline_run_leases
+      set last_seq = ${seq},
+        ended_at = case when ${kind} = 'Completed' then now() end`;
+  }
+
+  async lease(): Promise<Record<string, unknown>> {
+    const [lease] = await this.#opened.sql`
+      select claim, generation, first_seq::integer, last_seq::integer,
+        abort_reason, ended_at is not null as ended
+      from pipeline_run_leases`;
+    return { ...lease };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#opened[Symbol.asyncDispose]();
+  }
+}
+
+Deno.test("CLAIM takes the lease of an attempt that has ended, behind its events", async () => {
+  await using trial = await Trial.open();
+  assertEquals(await trial.claim(FIRST), [1, 0]);
+  assertEquals(await trial.claim(SECOND), undefined);
+  await trial.log(3, "Completed");
+  assertEquals(await trial.claim(SECOND), [2, 3]);
+  assertEquals(await trial.lease(), {
+    claim: SECOND,
+    generation: 2,
+    first_seq: 4,
+    last_seq: 3,
+    abort_reason: null,
+    ended: false,
+  });
+});
+
+Deno.test("CLAIM keeps its lease as it is when it is repeated", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.log(2, "Completed");
+  await trial.claim(SECOND);
+  await trial.requestAbort("enough");
+  const before = await trial.lease();
+  assertEquals([before.generation, before.abort_reason], [2, "enough"]);
+  assertEquals(await trial.claim(SECOND), [2, 2]);
+  assertEquals(await trial.lease(), before);
+});
+
+Deno.test("CLAIM keeps where its attempt begins when it is repeated after the first events", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.log(1, "Started");
+  await trial.claim(FIRST);
+  const { first_seq, last_seq } = await trial.lease();
+  assertEquals([first_seq, last_seq], [1, 1]);
+});
+
+Deno.test("CLAIM does not take up its own attempt after the ending", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.log(2, "Completed");
+  const before = await trial.lease();
+  assertEquals(await trial.claim(FIRST), undefined);
+  assertEquals(await trial.lease(), before);
+});
+
+Deno.test("CLAIM forgets the abort request of the attempt before", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.requestAbort("enough");
+  await trial.log(1, "Completed");
+  await trial.claim(SECOND);
+  assertEquals((await trial.lease()).abort_reason, null);
+});
+
+Deno.test("RELEASE gives up a claim that arrives later", async () => {
+  await using trial = await Trial.open();
+  await trial.release(FIRST);
+  assertEquals(await trial.claim(FIRST), undefined);
+  assertEquals(await trial.claim(SECOND), [1, 0]);
+  await trial.log(4, "Completed");
+  await trial.release(THIRD);
+  assertEquals(await trial.claim(THIRD), undefined);
+  assertEquals((await trial.lease()).last_seq, 4);
+});
+
+Deno.test("RELEASE leaves the live lease of another claim alone", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  const before = await trial.lease();
+  await trial.release(SECOND);
+  assertEquals(await trial.lease(), before);
+});
