@@ -43,7 +43,7 @@ export interface PostgresPipelineRunRepositoryOptions {
   shared?: boolean;
   /**
    * How long a lease is, in milliseconds. If it is not renewed in that time, any
-   * instance may end the run.
+   * instance may give it notice, and end the run two `renewInterval`s later.
    *
    * @default {60_000}
    */

@@ -105,7 +105,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * Makes a registry, after ending the runs that a crash left unfinished: each gets
    * an ERRORED row with the reason `"server_restart_orphan"`.
    *
-   * Where instances share runs, those whose lease has not expired are left alone.
+   * Where instances share runs, those whose lease has not expired are left alone. The
+   * first to find an expired lease waits for two intervals of renewal (20 s by
+   * default), so that live instances can renew theirs after an outage.
    * Any other unfinished run counts as an orphan, also one that a program without a
    * registry is running.
    *
@@ -305,7 +307,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
 
   /**
    * Forgets finished runs that have expired, ends the runs of dead instances, and
-   * prunes old events. It runs by itself every minute.
+   * prunes old events. It runs by itself every minute. With Postgres, it takes two
+   * intervals of renewal (20 s by default) when it is the first to find an expired
+   * lease.
    *
    * @throws {RepositoryError} If the repository fails.
    */

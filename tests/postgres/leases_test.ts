@@ -32,6 +32,7 @@ import { turn } from "./turn.ts";
 const OWNER = crypto.randomUUID();
 const DURATION = 60_000;
 const RENEW_INTERVAL = 10_000;
+const NOTICE = 20_000;
 const PERMANENT = postgresError("42P01");
 
 /** A run of this instance. */
@@ -240,10 +241,15 @@ Deno.test("Lease.claim() ends the former attempt if its lease expired, and claim
   const { client } = trial;
   const { lease, runId } = trial.open(true);
   client.rows["claim"] = () => client.sent.length === 1 ? [] : [[2, 5]];
-  client.rows["reap"] = () => [[1, true]];
+  client.rows["reap"] = () => [[1, false]];
   assertEquals(await lease.claim(), 5);
   assertEquals(client.names, ["claim", "reap", "claim"]);
-  assertEquals(client.sent[1].parameters, ["lease_expired", "500", runId]);
+  assertEquals(client.sent[1].parameters, [
+    "lease_expired",
+    `${NOTICE}`,
+    "500",
+    runId,
+  ]);
   assertEquals(client.sent[2].parameters, client.sent[0].parameters);
   assertEquals(trial.logged, [runId]);
 });
@@ -252,7 +258,7 @@ Deno.test("Lease.claim() rejects if another instance claims the expired run firs
   using trial = new Trial();
   const { lease } = trial.open(true);
   trial.client.rows["claim"] = () => [];
-  trial.client.rows["reap"] = () => [[1, true]];
+  trial.client.rows["reap"] = () => [[1, false]];
   await assertRejects(() => lease.claim(), RunAlreadyActiveError);
   assertEquals(trial.client.names, ["claim", "reap", "claim"]);
 });
@@ -890,13 +896,13 @@ Deno.test("Leases.requestAbort() ends the run if its lease expired", async () =>
   using trial = new Trial();
   const runId = crypto.randomUUID();
   trial.client.rows["request abort"] = () => [state("expired")];
-  trial.client.rows["reap"] = () => [[1, true]];
+  trial.client.rows["reap"] = () => [[1, false]];
   assertEquals(
     await trial.leases.requestAbort(runId, "enough"),
     state("expired") as unknown,
   );
   const [reap] = trial.client.named("reap");
-  assertEquals(reap.parameters, ["lease_expired", "500", runId]);
+  assertEquals(reap.parameters, ["lease_expired", "0", "500", runId]);
 });
 
 Deno.test("Leases.requestAbort() stays pending until the expired run is ended", async () => {
@@ -904,7 +910,7 @@ Deno.test("Leases.requestAbort() stays pending until the expired run is ended", 
   trial.client.rows["request abort"] = () => [state("expired")];
   const requested = trial.leases.requestAbort(crypto.randomUUID(), "enough");
   await assertPending(requested);
-  trial.client.named("reap")[0].answer([1, true]);
+  trial.client.named("reap")[0].answer([1, false]);
   await requested;
 });
 
@@ -923,19 +929,58 @@ Deno.test("Leases.requestAbort() is repeated for 30 s while the connection is lo
 Deno.test("Leases.reap() ends expired runs, 500 at a time, until there are no more", async () => {
   using trial = new Trial();
   const counts = [500, 500, 499];
-  trial.client.rows["reap"] = () => [[counts.shift(), true]];
+  trial.client.rows["reap"] = () => [[counts.shift(), false]];
   assertEquals(await trial.leases.reap("restarted"), 1_499);
   assertEquals(
     trial.client.sent.map(({ parameters }) => parameters),
-    Array(3).fill(["restarted", "500", null]),
+    Array(3).fill(["restarted", `${NOTICE}`, "500", null]),
   );
   assertEquals(trial.logged, [undefined, undefined, undefined]);
+});
+
+Deno.test("Leases.reap() looks again when the notice that it gave is over", async () => {
+  using trial = new Trial();
+  const answers = [[1, true], [2, true]];
+  trial.client.rows["reap"] = () => [answers.shift()];
+  const reaped = trial.leases.reap("restarted");
+  await passTime(trial.time, NOTICE - 100, 1_000);
+  await assertPending(reaped);
+  await passTime(trial.time, 100);
+  assertEquals(await reaped, 3);
+  assertEquals(trial.client.names, ["reap", "reap"]);
+});
+
+Deno.test("Leases.close() ends the wait for a notice", async () => {
+  using trial = new Trial();
+  trial.client.rows["reap"] = () => [[1, true]];
+  const reaped = trial.leases.reap("restarted");
+  await assertPending(reaped);
+  trial.leases.close();
+  assertEquals(await reaped, 1);
+  assertEquals(trial.client.names, ["reap"]);
+});
+
+Deno.test("Leases renews again after a second when renewing failed", async () => {
+  using trial = new Trial();
+  await trial.claimed();
+  trial.client.rows["renew"] = () => {
+    throw PERMANENT;
+  };
+  await passTime(trial.time, RENEW_INTERVAL, 1_000);
+  assertEquals(trial.renewals, 1);
+  await passTime(trial.time, 1_000, 100);
+  assertEquals(trial.renewals, 2);
+  trial.renewingAll();
+  await passTime(trial.time, 1_000, 100);
+  assertEquals(trial.renewals, 3);
+  await passTime(trial.time, RENEW_INTERVAL - 1_000, 1_000);
+  assertEquals(trial.renewals, 3);
 });
 
 Deno.test("Leases.reap() announces new events only if a run was ended", async () => {
   using trial = new Trial();
   const counts = [500, 0, 1];
-  trial.client.rows["reap"] = () => [[counts.shift(), true]];
+  trial.client.rows["reap"] = () => [[counts.shift(), false]];
   assertEquals(await trial.leases.reap("restarted"), 500);
   assertEquals(trial.logged, [undefined]);
   const runId = crypto.randomUUID();

@@ -312,6 +312,7 @@ Deno.test("PipelineRunRegistry.status() of a run whose lease expired says that i
   const runId = await orphan(opened);
   await using repository = new PostgresPipelineRunRepository(
     opened.database.sql,
+    { renewInterval: 50 },
   );
   await using other = new PipelineRunRegistry({ repository });
   const { row: _row, ...status } = (await other.status(runId))!;

@@ -1,3 +1,4 @@
+import { delay } from "@std/async/delay";
 import { RunAlreadyActiveError } from "../../model/errors.ts";
 import type { RunEvent } from "../../model/event.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
@@ -29,6 +30,13 @@ import { Lease, type LeaseHolder } from "./lease.ts";
 const PERSISTENCE = 30_000;
 /** How many runs one statement ends. */
 const REAPED_AT_ONCE = 500;
+/**
+ * How many renewals a live instance misses while its expired lease is under notice,
+ * so that it has a chance after an outage of Postgres.
+ */
+const RENEWALS_UNDER_NOTICE = 2;
+/** How soon renewing is tried again after a failure, in milliseconds. */
+const RETRY_INTERVAL = 1_000;
 
 /** Options of {@linkcode Leases}. */
 export interface LeasesOptions {
@@ -59,7 +67,7 @@ export class Leases implements LeaseHolder, NotificationListener {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #readingRequests = false;
   #requestsDue = false;
-  #closed = false;
+  readonly #closed = new AbortController();
 
   constructor(options: LeasesOptions) {
     this.#options = options;
@@ -131,7 +139,7 @@ export class Leases implements LeaseHolder, NotificationListener {
       { runId, reason },
       { persistence: PERSISTENCE },
     ) as [RunState];
-    if (state.lease === "expired") await this.reap("lease_expired", runId);
+    if (state.lease === "expired") await this.#reap("lease_expired", 0, runId);
     return state;
   }
 
@@ -159,22 +167,26 @@ export class Leases implements LeaseHolder, NotificationListener {
   }
 
   /**
-   * Ends the runs whose lease expired.
+   * Ends the runs whose lease has expired. If it is the first to find one, it gives
+   * notice and waits for two intervals of renewal, in case the instance is live and
+   * Postgres was away.
    *
    * @param reason What their rows and events say.
    * @param runId Only this run.
    * @returns How many were ended.
    */
   async reap(reason: string, runId?: string): Promise<number> {
-    let reaped = 0;
-    while (true) {
-      const values = { reason, limit: REAPED_AT_ONCE, runId };
-      const [answer] = await this.#options.database.query(REAP, values);
-      const [count] = answer as [number];
-      reaped += count;
-      if (count > 0) this.onLogged(runId);
-      if (count < REAPED_AT_ONCE) return reaped;
+    const { renewInterval } = this.#options;
+    const notice = Math.ceil(RENEWALS_UNDER_NOTICE * renewInterval);
+    const first = await this.#reap(reason, notice, runId);
+    if (!first.isAnyLeft) return first.reaped;
+    try {
+      await delay(notice, { signal: this.#closed.signal });
+    } catch {
+      return first.reaped; // Closed: whoever sweeps next ends them.
     }
+    const second = await this.#reap(reason, notice, runId);
+    return first.reaped + second.reaped;
   }
 
   onNotify(payload: string): void {
@@ -187,8 +199,24 @@ export class Leases implements LeaseHolder, NotificationListener {
 
   /** Stops renewing. */
   close(): void {
-    this.#closed = true;
+    this.#closed.abort();
     clearTimeout(this.#timer);
+  }
+
+  async #reap(
+    reason: string,
+    notice: number,
+    runId: string | undefined,
+  ): Promise<{ reaped: number; isAnyLeft: boolean }> {
+    let reaped = 0;
+    while (true) {
+      const values = { reason, notice, limit: REAPED_AT_ONCE, runId };
+      const [answer] = await this.#options.database.query(REAP, values);
+      const [count, isAnyLeft] = answer as [number, boolean];
+      reaped += count;
+      if (count > 0) this.onLogged(runId);
+      if (count < REAPED_AT_ONCE) return { reaped, isAnyLeft };
+    }
   }
 
   async #claim({ runId, claimId }: Lease): Promise<unknown> {
@@ -210,17 +238,19 @@ export class Leases implements LeaseHolder, NotificationListener {
     }
   }
 
-  #arm(): void {
-    if (this.#closed) return;
+  #arm(wait: number = this.#options.renewInterval): void {
+    if (this.#closed.signal.aborted) return;
     this.#timer ??= setTimeout(async () => {
       this.#timer = undefined;
+      let next: number | undefined;
       try {
         await this.renew();
       } catch (cause) {
         this.#warn("Renewing the leases failed and is tried again", cause);
+        next = Math.min(wait, RETRY_INTERVAL);
       }
-      if (this.#held.size > 0) this.#arm();
-    }, this.#options.renewInterval);
+      if (this.#held.size > 0) this.#arm(next);
+    }, wait);
   }
 
   /** Reads the requests to abort, with one query for all that arrive meanwhile. */
@@ -230,7 +260,7 @@ export class Leases implements LeaseHolder, NotificationListener {
     this.#readingRequests = true;
     const { database, owner } = this.#options;
     try {
-      while (this.#requestsDue && !this.#closed) {
+      while (this.#requestsDue && !this.#closed.signal.aborted) {
         this.#requestsDue = false;
         const rows = await database.query(READ_REQUESTS, { owner });
         this.#earlyRequests.clear();
@@ -250,7 +280,7 @@ export class Leases implements LeaseHolder, NotificationListener {
   }
 
   #warn(message: string, cause: unknown): void {
-    if (this.#closed) return;
+    if (this.#closed.signal.aborted) return;
     this.#options.warn({ kind: "lease", message, cause });
   }
 }

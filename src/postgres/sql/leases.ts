@@ -80,18 +80,43 @@ export const READ_REQUESTS = statement(
 );
 
 /**
- * Ends runs whose lease expired: of all runs, or one. It does not wait for concurrent
- * reaping of the same runs.
+ * Ends runs whose lease has expired: of all runs, or one.
+ *
+ * After Postgres was away for longer than a lease, the leases of live instances have
+ * expired too: they could not renew them. So whoever first finds an expired lease only
+ * gives it notice, and it is ended once that was `notice` milliseconds ago. A restart
+ * of Postgres begins the notice anew, and renewing the lease cancels it.
+ *
+ * It does not wait for concurrent reaping of the same runs. It returns how many runs
+ * it ended, and whether it found others whose lease has expired.
  */
 export const REAP = statement(
   "reap",
-  { reason: "text", limit: "integer", runId: "uuid" },
-  ({ reason, limit, runId }) => `
-  with expired as (
+  { reason: "text", notice: "integer", limit: "integer", runId: "uuid" },
+  ({ reason, notice, limit, runId }) => {
+    const isExpired = `l.ended_at is null and l.expires_at < now()
+      and (${runId} is null or l.pipeline_run_id = ${runId})`;
+    // A notice from before the last renewal does not count.
+    const hasNotice = "coalesce(l.notice_at >= l.expires_at, false)";
+    return `
+  with unwarned as (
     select l.pipeline_run_id
     from pipeline_run_leases l
-    where l.ended_at is null and l.expires_at < now()
-      and (${runId} is null or l.pipeline_run_id = ${runId})
+    where ${isExpired} and not ${hasNotice} and ${notice} > 0
+    for update skip locked
+  ), warned as (
+    update pipeline_run_leases l
+    set notice_at = now()
+    from unwarned
+    where l.pipeline_run_id = unwarned.pipeline_run_id
+  ), expired as (
+    select l.pipeline_run_id
+    from pipeline_run_leases l
+    where ${isExpired} and (
+      ${notice} = 0 or ${hasNotice} and
+      greatest(l.notice_at, pg_postmaster_start_time())
+        <= now() - ${notice} * interval '1 millisecond'
+    )
     limit ${limit}
     for update skip locked
   ), reaped as (
@@ -117,22 +142,25 @@ export const REAP = statement(
     where ${isUnfinished("r")}
   ), logged as (
     ${
-    insertInto("pipeline_run_events", {
-      pipeline_run_id: "reaped.pipeline_run_id",
-      seq: "reaped.last_seq",
-      kind: "'Errored'",
-      at: "now()",
-      message: reason,
-    })
-  }
+      insertInto("pipeline_run_events", {
+        pipeline_run_id: "reaped.pipeline_run_id",
+        seq: "reaped.last_seq",
+        kind: "'Errored'",
+        at: "now()",
+        message: reason,
+      })
+    }
     from reaped
   )
   select json_build_array(
     (select count(*) from reaped),
+    (select count(*) from pipeline_run_leases l where ${isExpired})
+      > (select count(*) from reaped),
     case
       when exists (select from reaped) then pg_notify('${CHANNEL}', '*') is null
     end
-  )::text`,
+  )::text`;
+  },
 );
 
 /** Asks the owner of a run to abort it, and reads the `RunState` from before. */

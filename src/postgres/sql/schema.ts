@@ -27,6 +27,7 @@ export const TABLES = {
     first_seq: "bigint not null default 1",
     last_seq: "bigint not null",
     expires_at: "timestamptz not null",
+    notice_at: "timestamptz",
     ended_at: "timestamptz",
     ending: "uuid",
     abort_requested_at: "timestamptz",

@@ -1,0 +1,96 @@
+import { assertEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
+import {
+  PostgresServer,
+  startPostgresServer,
+} from "../../bench/postgres_server.ts";
+import { PipelineRunRegistry, type RunHandle } from "../../mod.ts";
+import {
+  connect,
+  type PostgresPipelineRunRepository,
+} from "../../src/postgres/mod.ts";
+import { InstanceProcess } from "./instance_process.ts";
+
+const LEASE = {
+  leaseDuration: 1_000,
+  renewInterval: 300,
+  statementTimeout: 10_000,
+};
+
+/** How long Postgres is away: longer than a lease. */
+const OUTAGE = 1_500;
+
+const onWarning = (): void => {};
+
+function connectTo(
+  { url }: PostgresServer,
+): Promise<PostgresPipelineRunRepository> {
+  return connect(url, { ...LEASE, onWarning });
+}
+
+/** Outages, each with when an instance resets orphans: as early as it can. */
+const OUTAGES: Record<
+  string,
+  <T>(server: PostgresServer, reset: () => Promise<T>) => Promise<T>
+> = {
+  async "was down"(server, reset) {
+    await server.kill("SIGKILL");
+    await delay(OUTAGE);
+    await server.start();
+    return await reset();
+  },
+  async "was frozen"(server, reset) {
+    await server.suspend();
+    const done = reset();
+    await delay(OUTAGE);
+    server.resume();
+    return await done;
+  },
+};
+
+for (const [name, outage] of Object.entries(OUTAGES)) {
+  Deno.test(`PipelineRunRegistry.withOrphanReset() ends no live run after Postgres ${name} for longer than a lease, but the dead ones`, async () => {
+    await using server = await startPostgresServer();
+    await using repository = await connectTo(server);
+    await using registry = new PipelineRunRegistry({ repository, onWarning });
+    await using sweeper = await connectTo(server);
+    await using dying = await InstanceProcess.start({
+      url: server.url,
+      ...LEASE,
+    });
+    await dying.tell({ do: "hold" });
+    const { runId: deadId } = await dying.told("began");
+    const { promise: work, resolve: complete } = Promise.withResolvers<void>();
+    const live: RunHandle[] = [];
+    for (let i = 0; i < 20; i++) {
+      live.push(
+        await registry.registerBackground({ pipelineName: "live" }, () => work),
+      );
+    }
+    for (const runId of [deadId, ...live.map(({ runId }) => runId)]) {
+      for await (const _ of registry.subscribe(runId, { durable: true })) break;
+    }
+    dying.kill("SIGKILL");
+
+    await using restarted = await outage(
+      server,
+      () =>
+        PipelineRunRegistry.withOrphanReset({ repository: sweeper, onWarning }),
+    );
+
+    assertEquals((await restarted.status(deadId))?.phase, {
+      name: "Errored",
+      message: "server_restart_orphan",
+    });
+    complete();
+    const outcomes = await Promise.all(live.map(({ outcome }) => outcome));
+    assertEquals(
+      outcomes,
+      live.map(({ runId }) => ({
+        runId,
+        phase: { name: "Completed" },
+        durable: true,
+      })),
+    );
+  });
+}
