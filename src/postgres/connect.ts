@@ -71,10 +71,12 @@ export async function connect(
     onnotice: () => {},
   };
   const client = new ConnectionPool(
-    (prepare) =>
-      target === undefined
-        ? postgres({ ...settings, prepare })
-        : postgres(target, { ...settings, prepare }),
+    (prepare, socket) => {
+      const options = { ...settings, prepare, socket };
+      return target === undefined
+        ? postgres(options)
+        : postgres(target, options);
+    },
     { max, prepare: prepare ?? false },
   );
   const repository = new PostgresPipelineRunRepository(client, {

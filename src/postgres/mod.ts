@@ -13,7 +13,7 @@
  *
  * @module
  */
-export type { PostgresClient } from "./client/client.ts";
+export type { PostgresClient, StatementOptions } from "./client/client.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export type { PostgresPipelineRunRepositoryOptions } from "./options.ts";
 export { PostgresPipelineRunRepository } from "./postgres_repository.ts";

@@ -51,9 +51,12 @@ const ORPHANS_AT_ONCE = 1_000;
  * **Sessions** are not needed: no transaction spans several statements, and there are
  * no session locks and no settings.
  *
- * `connect()` makes a repository with a client of its own, which replaces connections
- * that do not answer. A client of yours should do so too: postgres.js waits up to
- * 20 s before it connects again, unless its `backoff` says otherwise.
+ * `connect()` makes a repository with a client of its own, which cancels statements
+ * that miss their deadline and replaces connections that do not answer. A client of
+ * yours should do so too: otherwise such a statement goes on waiting at the server. A
+ * `statement_timeout` of your connections does, where no pooler refuses it. And
+ * postgres.js waits up to 20 s before it connects again, unless its `backoff` says
+ * otherwise.
  *
  * @example Usage
  * ```ts ignore
@@ -61,7 +64,10 @@ const ORPHANS_AT_ONCE = 1_000;
  * import { PipelineRunRegistry } from "@pipeline/run-registry";
  * import { PostgresPipelineRunRepository } from "@pipeline/run-registry/postgres";
  *
- * const client = postgres(Deno.env.get("DATABASE_URL")!, { backoff: () => 0.5 });
+ * const client = postgres(Deno.env.get("DATABASE_URL")!, {
+ *   backoff: () => 0.5,
+ *   connection: { statement_timeout: 5_000 },
+ * });
  * await using repository = new PostgresPipelineRunRepository(client);
  * await repository.migrate();
  * await using registry = new PipelineRunRegistry({ repository });

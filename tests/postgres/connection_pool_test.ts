@@ -10,7 +10,10 @@ const withPooler = await hasPooler();
 /** A client with one connection. */
 function open(url: string): AsyncDisposable & { client: ConnectionPool } {
   const client = new ConnectionPool(
-    (prepare) => postgres(url, { max: 1, prepare, fetch_types: false }),
+    (prepare, socket) => {
+      const options = { max: 1, prepare, socket, fetch_types: false };
+      return postgres(url, options);
+    },
     { max: 1, prepare: false },
   );
   return { client, [Symbol.asyncDispose]: () => client.end() };

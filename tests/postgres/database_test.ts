@@ -54,7 +54,9 @@ Deno.test("Database.execute() sends the text and the values of a statement, to b
     },
   };
   assertEquals(await new Database(client, 1_000).execute(GREET, VALUES), []);
-  assertEquals(sent, [[GREET.text, ["Ada"], { prepare: true }]]);
+  const { signal } = new AbortController();
+  const options = { prepare: true, signal };
+  assertEquals(sent, [[GREET.text, ["Ada"], options]]);
 });
 
 Deno.test("Database.execute() parses the only column of each row, whatever its name", async () => {
@@ -91,18 +93,18 @@ Deno.test("Database.execute() rejects with a transient RepositoryError at its de
   assertEquals(cause.name, "TimeoutError");
 });
 
-Deno.test("Database.execute() renews the connections once for each missed deadline", async () => {
+Deno.test("Database.execute() tells the client once of each missed deadline", async () => {
   using time = new FakeTime();
   const client = new StubClient();
   const rejected = errorOf(new Database(client, 300).execute(GREET, VALUES));
   await time.tickAsync(299);
-  assertEquals(client.renewals, 0);
+  assertEquals(client.missed, 0);
   await time.tickAsync(1_000);
   await rejected;
-  assertEquals(client.renewals, 1);
+  assertEquals(client.missed, 1);
 });
 
-Deno.test("Database.execute() misses its deadline on a client that cannot renew connections", async () => {
+Deno.test("Database.execute() misses its deadline on a client that knows no signals", async () => {
   using time = new FakeTime();
   const client = { unsafe: () => new Promise<never>(() => {}) };
   const rejected = errorOf(new Database(client, 300).execute(GREET, VALUES));
@@ -126,7 +128,7 @@ Deno.test("Database.execute() takes only a TimeoutError for a missed deadline", 
     );
     assertEquals(error.message, "Postgres failed: gone");
     assertStrictEquals(error.cause, cause);
-    assertEquals(client.renewals, 0);
+    assertEquals(client.missed, 0);
   }
 });
 

@@ -831,22 +831,29 @@ Deno.test("Leases keep a run's newest lease when a former one is released", asyn
   assertEquals(trial.renewed, [newest.claimId]);
 });
 
-Deno.test("Leases warn of a renewal that fails, and renew at the next interval", async () => {
+Deno.test("Leases warn once of renewals that fail one after the other", async () => {
   using trial = new Trial();
   trial.client.rows["renew"] = () => {
     throw PERMANENT;
   };
   const { losses } = await trial.claimed();
-  await passTime(trial.time, 2 * RENEW_INTERVAL, RENEW_INTERVAL);
-  assertEquals(trial.renewals, 2);
+  await passTime(trial.time, RENEW_INTERVAL + 2_000, 1_000);
+  assertEquals(trial.renewals, 3);
   assertEquals(losses, []);
-  for (const { kind, message, cause } of trial.warnings) {
-    assertEquals([kind, message], [
-      "lease",
-      "Renewing the leases failed and is tried again",
-    ]);
-    assertInstanceOf(cause, RepositoryError);
-  }
+  const [{ kind, message, cause }] = trial.warnings;
+  assertEquals([kind, message], [
+    "lease",
+    "Renewing the leases failed and is tried again",
+  ]);
+  assertInstanceOf(cause, RepositoryError);
+  assertEquals(trial.warnings.length, 1);
+
+  trial.renewingAll();
+  await passTime(trial.time, 1_000);
+  trial.client.rows["renew"] = () => {
+    throw PERMANENT;
+  };
+  await passTime(trial.time, RENEW_INTERVAL, 1_000);
   assertEquals(trial.warnings.length, 2);
 });
 

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import {
-  PostgresServer,
+  type PostgresServer,
   startPostgresServer,
 } from "../../bench/postgres_server.ts";
 import { PipelineRunRegistry, type RunHandle } from "../../mod.ts";

@@ -1,4 +1,7 @@
-import type { PostgresClient } from "../../src/postgres/client/client.ts";
+import type {
+  PostgresClient,
+  StatementOptions,
+} from "../../src/postgres/client/client.ts";
 import { statementName } from "./statement_name.ts";
 
 /** The values of a statement's parameters. */
@@ -25,13 +28,15 @@ export class StubClient implements PostgresClient {
     string,
     ((parameters: SentParameters) => unknown[]) | undefined
   > = {};
-  /** How often the client was asked to renew its connections. */
-  renewals = 0;
+  /** How many statements missed their deadline. */
+  missed = 0;
 
   unsafe(
     query: string,
     parameters: SentParameters = [],
+    { signal }: StatementOptions = {},
   ): Promise<readonly unknown[]> {
+    signal?.addEventListener("abort", () => this.missed++);
     const name = statementName(query)!;
     const { promise, resolve, reject } = Promise.withResolvers<
       readonly unknown[]
@@ -48,10 +53,6 @@ export class StubClient implements PostgresClient {
       }
     }
     return promise;
-  }
-
-  renew(): void {
-    this.renewals++;
   }
 
   /** The names of the statements, in order. */

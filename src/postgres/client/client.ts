@@ -1,3 +1,14 @@
+/** What a client may do with a statement. */
+export interface StatementOptions {
+  /** Whether it is worth preparing, if the client prepares statements at all. */
+  prepare?: boolean;
+  /**
+   * Fires when the statement has missed its deadline and nobody waits for it any more.
+   * A client that does not cancel it leaves it waiting at the server.
+   */
+  signal?: AbortSignal;
+}
+
 /**
  * What the repository needs of a Postgres client. `npm:postgres` meets it.
  *
@@ -10,14 +21,13 @@ export interface PostgresClient {
    *
    * @param query The statement, with `$1`, `$2` … for its parameters.
    * @param parameters The parameters.
-   * @param options Whether the statement is worth preparing, if the client prepares
-   * statements at all.
+   * @param options What the client may do with the statement.
    * @returns The rows.
    */
   unsafe(
     query: string,
     parameters?: (string | number | null)[],
-    options?: { prepare?: boolean },
+    options?: StatementOptions,
   ): PromiseLike<readonly unknown[]>;
 
   /**
@@ -34,10 +44,4 @@ export interface PostgresClient {
     onNotify: (payload: string) => void,
     onListen?: () => void,
   ): PromiseLike<{ unlisten(): PromiseLike<void> }>;
-
-  /**
-   * Replaces connections that do not answer, if the client can. It is called when a
-   * statement misses its deadline.
-   */
-  renew?(): void;
 }

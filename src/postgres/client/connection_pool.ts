@@ -1,17 +1,14 @@
 import type postgres from "postgres";
 import { statement } from "../sql/statement.ts";
-import type { PostgresClient } from "./client.ts";
+import type { PostgresClient, StatementOptions } from "./client.ts";
+import { Connection, type OpenSocket } from "./connection.ts";
 import { Database } from "./database.ts";
+
+/** How long statements may take that are under way at the end, in milliseconds. */
+const CLOSE_TIMEOUT = 1_000;
 
 const BACKEND_PID = statement("backend pid", {}, () => `
   select to_json(pg_backend_pid())::text`);
-
-/** One connection, made when it is first needed. */
-interface Connection {
-  readonly sql: postgres.Sql;
-  /** How many statements wait for its answer. */
-  statements: number;
-}
 
 /** Options of {@linkcode ConnectionPool}. */
 export interface ConnectionPoolOptions {
@@ -22,7 +19,7 @@ export interface ConnectionPoolOptions {
 }
 
 /**
- * Connections that are all replaced when one does not answer, since they may be dead.
+ * Connections of `npm:postgres`. Those that do not answer are replaced.
  *
  * A statement goes to the first connection that is free, not to each in turn as in a
  * pool of `npm:postgres`. So no more are opened than are needed at once, and runs one
@@ -30,11 +27,10 @@ export interface ConnectionPoolOptions {
  * are warm.
  */
 export class ConnectionPool implements PostgresClient {
-  readonly #open: (prepare: boolean) => postgres.Sql;
-  readonly #max: number;
-  #connections: Connection[];
+  readonly #open: (prepare: boolean, socket: OpenSocket) => postgres.Sql;
+  readonly #connections: Connection[];
+  readonly #listeners = new Set<Connection>();
   #prepare: boolean;
-  #listener: postgres.Sql | undefined;
 
   /**
    * @param open Makes a client with one connection, which may or may not prepare
@@ -42,12 +38,11 @@ export class ConnectionPool implements PostgresClient {
    * @param options How many connections, and whether to prepare.
    */
   constructor(
-    open: (prepare: boolean) => postgres.Sql,
+    open: (prepare: boolean, socket: OpenSocket) => postgres.Sql,
     { max, prepare }: ConnectionPoolOptions,
   ) {
     this.#open = open;
-    this.#max = max;
-    this.#connections = this.#openAll();
+    this.#connections = Array.from({ length: max }, () => this.#connect());
     this.#prepare = prepare;
   }
 
@@ -72,51 +67,68 @@ export class ConnectionPool implements PostgresClient {
     this.#prepare = pid === given;
   }
 
-  async unsafe(
+  unsafe(
     query: string,
     parameters: (string | number | null)[] = [],
-    { prepare = false }: { prepare?: boolean } = {},
+    { prepare = false, signal }: StatementOptions = {},
   ): Promise<postgres.RowList<postgres.Row[]>> {
     const connection = this.#connections.reduce((quietest, each) =>
-      each.statements < quietest.statements ? each : quietest
+      each.pending < quietest.pending ? each : quietest
     );
-    connection.statements++;
-    try {
-      return await connection.sql.unsafe(query, parameters, {
-        prepare: prepare && this.#prepare,
-      });
-    } finally {
-      connection.statements--;
-    }
+    const isPrepared = prepare && this.#prepare;
+    return connection.execute(query, parameters, isPrepared, signal);
   }
 
-  // On a connection that is never replaced: it reconnects by itself.
-  listen(
+  async listen(
     channel: string,
     onNotify: (payload: string) => void,
     onListen?: () => void,
-  ): PromiseLike<{ unlisten(): PromiseLike<void> }> {
-    this.#listener ??= this.#open(false);
-    return this.#listener.listen(channel, onNotify, onListen);
-  }
-
-  renew(): void {
-    const silent = this.#connections;
-    this.#connections = this.#openAll();
-    for (const { sql } of silent) sql.end({ timeout: 0 }).catch(() => {});
-  }
-
-  async end(): Promise<void> {
-    await Promise.all([
-      ...this.#connections.map(({ sql }) => sql.end({ timeout: 1 })),
-      this.#listener?.end({ timeout: 1 }),
-    ]);
-  }
-
-  #openAll(): Connection[] {
-    return Array.from(
-      { length: this.#max },
-      () => ({ sql: this.#open(true), statements: 0 }),
+  ): Promise<{ unlisten(): Promise<void> }> {
+    const listener = new Connection(
+      (socket) => this.#open(false, socket),
+      () => {},
     );
+    this.#listeners.add(listener);
+    const unlisten = async () => {
+      this.#listeners.delete(listener);
+      await listener.close(CLOSE_TIMEOUT);
+    };
+    try {
+      await listener.sql.listen(channel, onNotify, onListen);
+    } catch (error) {
+      await unlisten();
+      throw error;
+    }
+    return { unlisten };
+  }
+
+  /** Closes the connections. */
+  async end(): Promise<void> {
+    const open = [...this.#connections, ...this.#listeners];
+    await Promise.all(open.map((each) => each.close(CLOSE_TIMEOUT)));
+  }
+
+  #connect(): Connection {
+    const connection = new Connection(
+      (socket) => this.#open(true, socket),
+      (sentAt) => this.#replace(connection, sentAt),
+    );
+    return connection;
+  }
+
+  /**
+   * Replaces a connection that does not answer, and the idle ones that may be as dead:
+   * those that have answered nothing since then.
+   */
+  #replace(silent: Connection, sentAt: number): void {
+    for (const [index, connection] of this.#connections.entries()) {
+      const isIdle = connection.pending === 0;
+      if (
+        connection === silent || isIdle && connection.answeredAt < sentAt
+      ) {
+        this.#connections[index] = this.#connect();
+        connection.close(0);
+      }
+    }
   }
 }

@@ -63,15 +63,17 @@ export class Database {
     values: StatementValues<P>,
   ): Promise<unknown[]> {
     const parameters = statement.values(values);
+    const missed = new AbortController();
     let rows: readonly unknown[];
     try {
       const answer = this.#client.unsafe(statement.text, parameters, {
         prepare: true,
+        signal: missed.signal,
       });
       rows = await deadline(Promise.resolve(answer), this.#timeout);
     } catch (cause) {
       if (cause instanceof DOMException && cause.name === "TimeoutError") {
-        this.#client.renew?.();
+        missed.abort(cause);
         throw new RepositoryError(
           `Postgres did not answer in ${this.#timeout} ms`,
           { cause },

@@ -67,6 +67,8 @@ export class Leases implements LeaseHolder, NotificationListener {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #readingRequests = false;
   #requestsDue = false;
+  /** Whether renewing has failed since it last succeeded. */
+  #inTrouble = false;
   readonly #closed = new AbortController();
 
   constructor(options: LeasesOptions) {
@@ -143,14 +145,21 @@ export class Leases implements LeaseHolder, NotificationListener {
     return state;
   }
 
-  /** Renews the leases, and learns which are lost and which runs to abort. */
-  async renew(): Promise<void> {
+  /**
+   * Renews the leases, and learns which are lost and which runs to abort.
+   *
+   * @throws {RepositoryError} If it fails, at the first attempt or at the last.
+   */
+  async renew(attempts: "once" | "repeatedly" = "repeatedly"): Promise<void> {
     if (this.#held.size === 0) return;
     const { database, duration, owner } = this.#options;
     // Leases that are claimed or end while the statement is under way are not in it.
     const held = [...this.#held.values()].filter(({ isEnding }) => !isEnding);
     const claimIds = `{${held.map(({ claimId }) => claimId).join(",")}}`;
-    const rows = await database.query(RENEW, { owner, duration, claimIds });
+    const values = { owner, duration, claimIds };
+    const rows = attempts === "once"
+      ? await database.execute(RENEW, values)
+      : await database.query(RENEW, values);
     const renewed = new Map(
       (rows as [string, boolean, string | null][])
         .map(([claimId, isRequested, reason]) => [
@@ -244,10 +253,14 @@ export class Leases implements LeaseHolder, NotificationListener {
       this.#timer = undefined;
       let next: number | undefined;
       try {
-        await this.renew();
+        await this.renew("once");
+        this.#inTrouble = false;
       } catch (cause) {
-        this.#warn("Renewing the leases failed and is tried again", cause);
-        next = Math.min(wait, RETRY_INTERVAL);
+        if (!this.#inTrouble) {
+          this.#warn("Renewing the leases failed and is tried again", cause);
+        }
+        this.#inTrouble = true;
+        next = Math.min(RETRY_INTERVAL, this.#options.renewInterval / 2);
       }
       if (this.#held.size > 0) this.#arm(next);
     }, wait);

@@ -1,0 +1,219 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { delay } from "@std/async/delay";
+import postgres from "postgres";
+import { RepositoryError } from "../../mod.ts";
+import { ConnectionPool } from "../../src/postgres/client/connection_pool.ts";
+import { Database } from "../../src/postgres/client/database.ts";
+import { statement } from "../../src/postgres/sql/statement.ts";
+import { openDatabase } from "./open_database.ts";
+import { turn } from "./turn.ts";
+
+/** A pool and what tells its connections from others at the server. */
+interface Opened extends AsyncDisposable {
+  readonly pool: ConnectionPool;
+  readonly name: string;
+}
+
+function open(url: string, max: number, prepare = false): Opened {
+  const name = `pool ${crypto.randomUUID()}`;
+  const pool = new ConnectionPool(
+    (prepare, socket) => {
+      const options = {
+        max: 1,
+        prepare,
+        socket,
+        fetch_types: false,
+        connect_timeout: 5,
+        backoff: () => 0.25,
+        onnotice: () => {},
+        connection: { application_name: name },
+      };
+      return postgres(url, options);
+    },
+    { max, prepare },
+  );
+  return { pool, name, [Symbol.asyncDispose]: () => pool.end() };
+}
+
+const ECHO = statement("echo", { text: "text" }, ({ text }) => `
+  select to_json(${text})::text`);
+
+const COUNT_ITEMS = statement("count items", {}, () => `
+  select to_json(count(*))::text from items`);
+
+/** The states of a pool's connections at the server. */
+async function statesOf(sql: postgres.Sql, name: string): Promise<string[]> {
+  const rows = await sql`
+    select state from pg_stat_activity where application_name = ${name}`;
+  return rows.map(({ state }) => state);
+}
+
+async function misses(execute: () => Promise<unknown>): Promise<void> {
+  const error = await assertRejects(execute, RepositoryError);
+  assertMatch(error.message, /did not answer/);
+}
+
+/** Locks the table `items` until it is released. */
+async function lockItems(url: string): Promise<AsyncDisposable> {
+  const locker = postgres(url, { max: 1, onnotice: () => {} });
+  await locker`begin`.simple();
+  await locker`lock table items in access exclusive mode`.simple();
+  return { [Symbol.asyncDispose]: () => locker.end({ timeout: 0 }) };
+}
+
+for (const prepare of [false, true]) {
+  Deno.test(`Connection.execute() cancels a statement whose deadline was missed, ${prepare ? "" : "not "}prepared`, async () => {
+    await using database = await openDatabase();
+    await database.sql`create table items ()`;
+    await using opened = open(database.url, 1, prepare);
+    const hasty = new Database(opened.pool, 200);
+    await using _lock = await lockItems(database.url);
+    for (let attempt = 0; attempt < 5; attempt++) {
+      await misses(() => hasty.execute(COUNT_ITEMS, {}));
+    }
+    const patient = new Database(opened.pool, 5_000);
+    assertEquals(await patient.execute(ECHO, { text: "a" }), ["a"]);
+    assertEquals(await statesOf(database.sql, opened.name), ["idle"]);
+  });
+}
+
+Deno.test("Connection.execute() answers what was sent behind a cancelled statement", async () => {
+  await using database = await openDatabase();
+  await database.sql`create table items ()`;
+  await using opened = open(database.url, 1, true);
+  const hasty = new Database(opened.pool, 200);
+  const patient = new Database(opened.pool, 5_000);
+  await patient.execute(ECHO, { text: "prepared" });
+  await using _lock = await lockItems(database.url);
+  const missed = [1, 2, 3].map(() =>
+    misses(() => hasty.execute(COUNT_ITEMS, {}))
+  );
+  // A request to cancel may reach the statement that follows.
+  const answered = ["a", "b", "c"].map((text) => patient.query(ECHO, { text }));
+  await Promise.all(missed);
+  assertEquals(await Promise.all(answered), [["a"], ["b"], ["c"]]);
+  assertEquals(await statesOf(database.sql, opened.name), ["idle"]);
+});
+
+Deno.test("ConnectionPool opens no more connections than its maximum while a table is locked", async () => {
+  await using database = await openDatabase();
+  await database.sql`create table items ()`;
+  await using opened = open(database.url, 2);
+  const hasty = new Database(opened.pool, 200);
+  const lock = await lockItems(database.url);
+  const counts = new Set<number>();
+  for (let round = 0; round < 5; round++) {
+    const missed = Array.from(
+      { length: 6 },
+      () => assertRejects(() => hasty.execute(COUNT_ITEMS, {})),
+    );
+    await Promise.all(missed);
+    counts.add((await statesOf(database.sql, opened.name)).length);
+  }
+  assertEquals([...counts], [2]);
+  await lock[Symbol.asyncDispose]();
+  const patient = new Database(opened.pool, 5_000);
+  assertEquals(await patient.query(COUNT_ITEMS, {}), [0]);
+});
+
+/**
+ * Passes connections on to a server. Those that it has muted stay open and pass
+ * nothing on, as in a broken network.
+ */
+class Proxy implements Disposable {
+  readonly #server: URL;
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #sockets = new Set<Deno.TcpConn>();
+  #muted = new Set<Deno.TcpConn>();
+  /** How many connections were accepted. */
+  accepted = 0;
+
+  constructor(server: string) {
+    this.#server = new URL(server);
+    this.#accept();
+  }
+
+  get url(): string {
+    const url = new URL(this.#server);
+    url.port = `${this.#listener.addr.port}`;
+    return url.href;
+  }
+
+  /** Mutes all connections that are open. */
+  mute(): void {
+    this.#muted = new Set(this.#sockets);
+  }
+
+  async #accept(): Promise<void> {
+    for await (const client of this.#listener) {
+      this.accepted++;
+      const { hostname, port } = this.#server;
+      const server = await Deno.connect({ hostname, port: Number(port) });
+      this.#pass(client, server);
+      this.#pass(server, client);
+    }
+  }
+
+  async #pass(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
+    this.#sockets.add(from);
+    const buffer = new Uint8Array(65_536);
+    try {
+      for (let n = await from.read(buffer); n; n = await from.read(buffer)) {
+        if (!this.#muted.has(from)) await to.write(buffer.subarray(0, n));
+      }
+    } catch {
+      // The other direction has closed it.
+    }
+    if (this.#muted.has(from)) return;
+    for (const socket of [from, to]) this.#close(socket);
+  }
+
+  #close(socket: Deno.TcpConn): void {
+    if (this.#sockets.delete(socket)) socket.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.close();
+    for (const socket of this.#sockets) this.#close(socket);
+  }
+}
+
+Deno.test("ConnectionPool replaces connections that answer nothing, not even a request to cancel", async () => {
+  await using database = await openDatabase();
+  using proxy = new Proxy(database.url);
+  await using opened = open(proxy.url, 2);
+  const impatient = new Database(opened.pool, 300);
+  const echo = (text: string) => impatient.execute(ECHO, { text });
+  assertEquals(await Promise.all([echo("a"), echo("b")]), [["a"], ["b"]]);
+  proxy.mute();
+  await misses(() => echo("lost"));
+  await misses(() => echo("lost")); // On the other connection, which is as dead.
+  const patient = new Database(opened.pool, 20_000);
+  assertEquals(await patient.query(ECHO, { text: "c" }), ["c"]);
+  assertEquals(proxy.accepted >= 4, true);
+});
+
+Deno.test("ConnectionPool.end() leaves no connection that was waiting to connect again", async () => {
+  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = free.addr;
+  free.close();
+  const { pool } = open(`postgres://nobody@127.0.0.1:${port}/none`, 1);
+  await assertRejects(() => pool.unsafe("select 1"));
+  await delay(20); // Now the connection counts as closed.
+  const waiting = assertRejects(() => pool.unsafe("select 1"));
+  const listener = Deno.listen({ hostname: "127.0.0.1", port });
+  let accepted = 0;
+  const accepting = (async () => {
+    for await (const client of listener) {
+      accepted++;
+      client.close();
+    }
+  })();
+  await turn(); // Now the statement waits for the connection.
+  await pool.end();
+  await waiting;
+  await delay(600); // The client would connect again after 250 ms.
+  listener.close();
+  await accepting;
+  assertEquals(accepted, 0);
+});
