@@ -75,6 +75,7 @@ export type {
 export type { RunHandle, RunOutcome } from "./src/run/run_handle.ts";
 export type { PipelineWork, RunContext } from "./src/run/run_context.ts";
 export type {
+  FollowedStream,
   LocalEvents,
   LocalRun,
   LoggedRun,

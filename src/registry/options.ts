@@ -29,7 +29,8 @@ export interface PipelineRunRegistryOptions {
   maxInMemoryRuns?: number;
   /**
    * How many subscriptions may wait for runs that nobody has registered yet: a
-   * positive integer or `Infinity`.
+   * positive integer or `Infinity`. With a log, those count that have no event yet
+   * and whose run is not one of this instance.
    *
    * @default {100_000}
    */

@@ -24,6 +24,7 @@ import { RunEvents } from "../run/run_events.ts";
 import type { RunHandle, RunOutcome } from "../run/run_handle.ts";
 import { checkSpec, type RunSpec } from "../run/run_spec.ts";
 import { AwaitedRuns } from "./awaited_runs.ts";
+import { FollowedStreams } from "./followed_streams.ts";
 import {
   checkSubscribeOptions,
   type PipelineRunRegistryOptions,
@@ -62,8 +63,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
   readonly #runs: RunTable<Run>;
   readonly #awaited: AwaitedRuns;
   readonly #dependencies: RunDependencies;
-  /** Closes the streams of runs that other instances may run. */
-  readonly #closing = new AbortController();
+  readonly #followed: FollowedStreams;
   #shutdown: Promise<void> | undefined;
 
   /**
@@ -90,6 +90,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
       resolved.channelCapacity,
       resolved.maxAwaitedSubscriptions,
     );
+    this.#followed = new FollowedStreams(resolved.maxAwaitedSubscriptions);
     this.#dependencies = {
       ...resolved,
       repository,
@@ -325,9 +326,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
    *
    * A second call changes nothing and waits for the first.
    *
-   * @param options `timeout` is how long endings may take to become durable, in
-   * milliseconds, 5,000 by default. `onWarning` is called for the runs whose endings
-   * take longer.
+   * @param options `timeout` is how long endings may take to become durable and to
+   * reach the streams that follow the log, in milliseconds, 5,000 by default.
+   * `onWarning` is called for the runs whose endings take longer to become durable.
    * @returns When every run has ended.
    * @throws {TypeError} If the timeout is not a number.
    * @throws {RangeError} If it is negative or over 2^31 - 1.
@@ -375,7 +376,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
       );
     }
     return this.#log.follow(id, options, {
-      closing: this.#closing.signal,
+      follow: (close) => this.#followed.add(id, run !== undefined, close),
       subscribe: () =>
         run === undefined
           ? this.#awaited.subscribe(id, options)
@@ -397,10 +398,13 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const outcomes = Promise.all(live.map((run) => run.outcome));
     const finished = Promise.all(live.map((run) => run.whenFinished()));
     for (const run of live) run.abort(new RegistryShutdownError());
-    await deadline(finished, timeout).catch(() => {});
+    const drained = finished.then(() =>
+      this.#followed.drain((runId) => this.#runs.get(runId) !== undefined)
+    );
+    await deadline(drained, timeout).catch(() => {});
     this.#endings.close();
     for (const run of live) run.abandon();
     await outcomes;
-    this.#closing.abort();
+    this.#followed.close();
   }
 }

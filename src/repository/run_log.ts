@@ -116,10 +116,23 @@ export interface LocalEvents {
   readonly events: ReadableStream<RunEvent>;
 }
 
+/** A stream that follows a run; it tells the registry how it goes on. */
+export interface FollowedStream {
+  /** To be called when an event has arrived. */
+  onEvent(): void;
+  /** To be called when the stream has ended. */
+  onEnd(): void;
+}
+
 /** What this instance has of a run, for a subscriber. */
 export interface LocalRun {
-  /** Closes the subscriber's stream when it fires. */
-  readonly closing: AbortSignal;
+  /**
+   * Takes up the stream of the subscriber.
+   *
+   * @param close Closes the stream: the registry is shut down.
+   * @throws {RegistryFullError} If too many streams wait for unknown runs.
+   */
+  follow(close: () => void): FollowedStream;
   /** Reads the run from memory alone; a run that nobody has registered is awaited. */
   subscribe(): ReadableStream<RunEvent>;
   /**

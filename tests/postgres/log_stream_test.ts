@@ -3,10 +3,14 @@ import {
   assertEquals,
   assertRejects,
   assertStrictEquals,
+  assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import type { RunEvent } from "../../src/model/event.ts";
-import type { LocalEvents } from "../../src/repository/run_log.ts";
+import type {
+  FollowedStream,
+  LocalEvents,
+} from "../../src/repository/run_log.ts";
 import { Database } from "../../src/postgres/client/database.ts";
 import { LogFollower } from "../../src/postgres/log/log_follower.ts";
 import {
@@ -73,11 +77,24 @@ class Trial implements Disposable {
     this.follower.wake(RUN_ID);
   }
 
+  /** Closes the streams that have not ended. */
+  readonly closes = new Set<() => void>();
+  /** How many events the streams have reported. */
+  reported = 0;
+
+  readonly #follow = (close: () => void): FollowedStream => {
+    this.closes.add(close);
+    return {
+      onEvent: () => this.reported++,
+      onEnd: () => void this.closes.delete(close),
+    };
+  };
+
   open(options: Options = {}): ReadableStream<RunEvent> {
     return openLogStream({
       runId: RUN_ID,
       follower: this.follower,
-      closing: new AbortController().signal,
+      follow: this.#follow,
       unrecorded: undefined,
       ...options,
     });
@@ -473,16 +490,6 @@ Deno.test("openLogStream() errors at once with the reason of a signal that has f
   assertEquals(trial.asked, []);
 });
 
-Deno.test("openLogStream() errors rather than closes if both signals have fired", async () => {
-  using trial = new Trial();
-  const reason = new Error("enough");
-  const reader = trial.open({
-    signal: AbortSignal.abort(reason),
-    closing: AbortSignal.abort(),
-  }).getReader();
-  assertStrictEquals(await assertRejects(() => reader.read()), reason);
-});
-
 Deno.test("openLogStream() errors a pending read with the reason of its signal, and waits no longer", async () => {
   using trial = new Trial();
   const controller = new AbortController();
@@ -516,21 +523,13 @@ Deno.test("openLogStream() stops to read memory when its signal fires", async ()
   assert(memory.cancelled);
 });
 
-Deno.test("openLogStream() closes at once if closing has fired", async () => {
+Deno.test("openLogStream() closes a pending read when it is closed, and waits no longer", async () => {
   using trial = new Trial();
-  trial.log([1], "Completed");
-  assertEquals(await trial.read({ closing: AbortSignal.abort() }), []);
-  assertEquals(trial.asked, []);
-});
-
-Deno.test("openLogStream() closes a pending read when closing fires, and waits no longer", async () => {
-  using trial = new Trial();
-  const controller = new AbortController();
-  const reader = trial.open({ closing: controller.signal }).getReader();
+  const reader = trial.open().getReader();
   const read = reader.read();
   await turn();
   await assertPending(read);
-  controller.abort();
+  for (const close of trial.closes) close();
   assertEquals(await read, END);
   const { length } = trial.asked;
   await trial.time.tickAsync(10_000);
@@ -539,33 +538,60 @@ Deno.test("openLogStream() closes a pending read when closing fires, and waits n
   assertEquals(trial.asked.length, length);
 });
 
-Deno.test("openLogStream() listens to its signals until it closes", async () => {
+Deno.test("openLogStream() listens to its signal, and can be closed, until it closes", async () => {
   using trial = new Trial();
-  const signals = [new WatchedSignal(), new WatchedSignal()];
-  const [{ signal }, { signal: closing }] = signals;
-  const reader = trial.open({ signal, closing }).getReader();
-  assertEquals(signals.map(({ listeners }) => listeners.size), [1, 1]);
+  const watched = new WatchedSignal();
+  const reader = trial.open({ signal: watched.signal }).getReader();
+  assertEquals([watched.listeners.size, trial.closes.size], [1, 1]);
   trial.log([1], "Completed");
   await reader.read();
-  assertEquals(signals.map(({ listeners }) => listeners.size), [0, 0]);
+  assertEquals([watched.listeners.size, trial.closes.size], [0, 0]);
   assertEquals(await reader.read(), END);
 });
 
 Deno.test("openLogStream() forgets the reader and its signals when it is cancelled", async () => {
   using trial = new Trial();
-  const signals = [new WatchedSignal(), new WatchedSignal()];
-  const [{ signal }, { signal: closing }] = signals;
-  const reader = trial.open({ signal, closing }).getReader();
+  const watched = new WatchedSignal();
+  const reader = trial.open({ signal: watched.signal }).getReader();
   const read = reader.read();
   await turn();
   await reader.cancel();
   assertEquals(await read, END);
-  assertEquals(signals.map(({ listeners }) => listeners.size), [0, 0]);
+  assertEquals([watched.listeners.size, trial.closes.size], [0, 0]);
   const { length } = trial.asked;
   await trial.time.tickAsync(10_000);
   trial.follower.wake();
   await turn();
   assertEquals(trial.asked.length, length);
+});
+
+Deno.test("openLogStream() of a signal that has fired is not kept", () => {
+  using trial = new Trial();
+  trial.open({ signal: AbortSignal.abort() }).getReader().read().catch(
+    () => {},
+  );
+  assertEquals(trial.closes.size, 0);
+});
+
+Deno.test("openLogStream() reports that its run is known with the first event", async () => {
+  using trial = new Trial();
+  const reader = trial.open().getReader();
+  const read = reader.read();
+  await turn();
+  assertEquals(trial.reported, 0);
+  trial.log([1]);
+  await read;
+  assertEquals(trial.reported, 1);
+  await reader.cancel();
+});
+
+Deno.test("openLogStream() throws when it is not taken up", () => {
+  using trial = new Trial();
+  const full = new Error("full");
+  const follow = () => {
+    throw full;
+  };
+  assertStrictEquals(assertThrows(() => trial.open({ follow })), full);
 });
 
 Deno.test("openLogStream() stops to read memory when it is cancelled", async () => {
@@ -624,9 +650,8 @@ Deno.test("openLogStream() refills nothing if it is cancelled as memory reports 
 
 Deno.test("openLogStream() errors when the repository is closed, and stops listening", async () => {
   using trial = new Trial();
-  const signals = [new WatchedSignal(), new WatchedSignal()];
-  const [{ signal }, { signal: closing }] = signals;
-  const reader = trial.open({ signal, closing }).getReader();
+  const watched = new WatchedSignal();
+  const reader = trial.open({ signal: watched.signal }).getReader();
   const read = reader.read();
   const rejected = assertRejects(
     () => read,
@@ -636,7 +661,7 @@ Deno.test("openLogStream() errors when the repository is closed, and stops liste
   await turn();
   trial.follower.close();
   await rejected;
-  assertEquals(signals.map(({ listeners }) => listeners.size), [0, 0]);
+  assertEquals([watched.listeners.size, trial.closes.size], [0, 0]);
 });
 
 Deno.test("openLogStream() stops to read memory if it cannot refill", async () => {

@@ -367,9 +367,8 @@ Deno.test("RowsOnlyLog.follow() reads a run from memory", () => {
   const { repository, calls } = recordingRepository();
   const log = new RowsOnlyLog(repository, noop);
   const events = new ReadableStream<RunEvent>();
-  const { signal: closing } = new AbortController();
   const stream = log.follow(RUN_ID, { after: 3 }, {
-    closing,
+    follow: () => ({ onEvent: noop, onEnd: noop }),
     subscribe: () => events,
     unrecorded: forever,
   });

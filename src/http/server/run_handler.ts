@@ -230,8 +230,9 @@ function limitOf(request: Request): number {
  * pages must be `application/json`, even without a body, because a foreign page
  * cannot send that type without permission.
  *
- * **Closing.** `registry.shutdown()` closes all streams. Call it before
- * `server.shutdown()`, which waits for them.
+ * **Closing.** `registry.shutdown()` ends the runs of the instance, waits until their
+ * viewers were sent the last event, for its timeout at most, and closes all streams.
+ * Call it before `server.shutdown()`, which waits for them.
  *
  * @param registry The registry of the runs.
  * @param options Pipelines, permissions and bounds.

@@ -1,14 +1,18 @@
 import { onAbort } from "../../async/on_abort.ts";
 import { isLast, type RunEvent } from "../../model/event.ts";
-import type { LocalRun, SubscribeOptions } from "../../repository/run_log.ts";
+import type {
+  FollowedStream,
+  LocalRun,
+  SubscribeOptions,
+} from "../../repository/run_log.ts";
 import type { LogFollower, WaitingReader } from "./log_follower.ts";
 
 /** Options of {@linkcode openLogStream}. */
 export interface LogStreamOptions extends SubscribeOptions {
   readonly runId: string;
   readonly follower: LogFollower;
-  /** Closes the stream when it fires. */
-  readonly closing: AbortSignal;
+  /** Takes up the stream; see {@linkcode LocalRun.follow}. */
+  readonly follow: LocalRun["follow"];
   /** Reads the events that the log may not have yet, if this instance runs the run. */
   readonly unrecorded: LocalRun["unrecorded"];
 }
@@ -30,7 +34,8 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   #refillTo = 0;
   #waiting: WaitingReader | undefined;
   #ended = false;
-  #stopListening: (() => void)[] = [];
+  #followed: FollowedStream | undefined;
+  #stopListening: (() => void) | undefined;
 
   constructor(options: LogStreamOptions) {
     this.#options = options;
@@ -38,13 +43,12 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   }
 
   start(controller: ReadableStreamDefaultController<RunEvent>): void {
-    const { signal, closing } = this.#options;
-    this.#stopListening.push(onAbort(signal, (reason) => {
+    const { follow, signal } = this.#options;
+    this.#followed = follow(() => this.#end(controller));
+    this.#stopListening = onAbort(signal, (reason) => {
       controller.error(reason);
       this.cancel();
-    }));
-    if (this.#ended) return;
-    this.#stopListening.push(onAbort(closing, () => this.#end(controller)));
+    });
   }
 
   async pull(
@@ -59,6 +63,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     }
     if (this.#ended) return;
     if (event === undefined) return this.#end(controller);
+    this.#followed?.onEvent();
     const lagged = this.#lagBefore(event);
     if (lagged !== undefined) {
       controller.enqueue(lagged);
@@ -74,7 +79,8 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
 
   cancel(): void {
     this.#ended = true;
-    for (const stop of this.#stopListening) stop();
+    this.#followed?.onEnd();
+    this.#stopListening?.();
     this.#local?.cancel().catch(() => {});
     if (this.#waiting !== undefined) {
       this.#options.follower.forget(this.#waiting);

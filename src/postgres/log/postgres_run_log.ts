@@ -81,7 +81,7 @@ export class PostgresRunLog implements RunLog {
       ...options,
       runId,
       follower: this.#follower,
-      closing: local.closing,
+      follow: local.follow,
       unrecorded,
     });
   }
