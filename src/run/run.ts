@@ -315,6 +315,7 @@ export class Run implements LoggedRun, WatchedRun {
       publish: (payload) => {
         if (this.#ended) return;
         const json = recorder.serialize(payload);
+        if (this.#ended) return; // Serializing may call code that ends the run.
         if (throttle === undefined) this.#yield({ payload, json });
         else throttle.push({ payload, json });
       },
@@ -358,7 +359,8 @@ export class Run implements LoggedRun, WatchedRun {
     const kind = message === undefined ? "Completed" : "Errored";
     const last = this.events.next(kind, null, message);
     const { durable, instead } = await recorder.ended(error, last, writesRow);
-    const event = instead ?? last;
+    // The log may not have the last Yields that memory has: numbers do not go back.
+    const event = instead === undefined ? last : { ...instead, seq: last.seq };
     this.#phase = event.kind === "Errored"
       ? Object.freeze({ name: "Errored", message: event.message })
       : COMPLETED;

@@ -55,7 +55,14 @@ export class WorkExecution {
     this.#iterator = iterator;
     if (this.signal.aborted) return await this.#endIteration();
     while (!this.signal.aborted) {
-      const { done, value } = await iterator.next();
+      const result: unknown = await iterator.next();
+      // As `for await` does: an iterator like this would go on for ever.
+      if (Object(result) !== result) {
+        throw new TypeError(
+          `Iterator result ${String(result)} is not an object`,
+        );
+      }
+      const { done, value } = result as IteratorResult<unknown>;
       if (done) return;
       context.publish(value);
     }

@@ -9,6 +9,7 @@ import {
   PipelineRunRegistry,
   type RegistryWarning,
   RepositoryError,
+  type RunContext,
   type RunEvent,
   UnknownRunError,
 } from "../../mod.ts";
@@ -331,6 +332,66 @@ Deno.test("PipelineRunRegistry.status() of a run whose lease expired says that i
   const text = response.text();
   await other.sweep();
   assertMatch(await text, /^id: 1\n\nid: 2\nevent: Errored\n.*lease_expired/);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() never counts back in memory when another instance ended the run", async () => {
+  await using opened = await open();
+  const { database, registry } = opened;
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async ({ publish, signal }) => {
+      publish(2);
+      const ended = new Promise((go) => signal.addEventListener("abort", go));
+      await ended;
+    },
+  );
+  const local = Array.fromAsync(registry.subscribe(runId));
+  for await (
+    const { seq } of registry.subscribe(runId, { durable: true })
+  ) if (seq === 2) break;
+  // As if the last event had not reached the log yet when another instance ended it.
+  await database.sql`delete from pipeline_run_events where seq = 2`;
+  await database.sql`
+    update pipeline_run_leases
+    set last_seq = 1, expires_at = now() - interval '1 second'`;
+  await using repository = new PostgresPipelineRunRepository(database.sql, {
+    renewInterval: 50,
+  });
+  await using other = new PipelineRunRegistry({ repository });
+  assertEquals((await other.sweep()).reaped, 1);
+  await registry.sweep(); // Finds its lease lost.
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    message: "lease_expired",
+  });
+  assertEquals((await local).map(seqAndKind), [
+    "1 Started",
+    "2 Yield",
+    "3 Errored",
+  ]);
+});
+
+Deno.test("RunContext.publish() publishes nothing whose toJSON() ends the run", async () => {
+  await using opened = await open();
+  const { registry } = opened;
+  const begun = Promise.withResolvers<RunContext<unknown>>();
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    (run) => {
+      begun.resolve(run);
+      return new Promise(() => {});
+    },
+  );
+  const local = Array.fromAsync(registry.subscribe(runId));
+  const { publish } = await begun.promise;
+  publish({
+    toJSON() {
+      registry.abort(runId);
+      return 1;
+    },
+  });
+  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  assertEquals((await local).map(seqAndKind), ["1 Started", "2 Errored"]);
 });
 
 Deno.test("PipelineRunRegistry.subscribe() delivers the last attempt that began if a newer claim was given up", async () => {

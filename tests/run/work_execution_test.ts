@@ -45,6 +45,24 @@ for (const [name, work] of Object.entries(ITERABLES)) {
   });
 }
 
+for (const result of [undefined, null, 7, "text"]) {
+  Deno.test(`PipelineRunRegistry.registerInline() ends a run whose iterator gives ${result} instead of an object`, async () => {
+    await using registry = new PipelineRunRegistry();
+    const work = () => ({
+      [Symbol.asyncIterator]: () => ({ next: () => result }),
+    });
+    const { phase } = await registry.registerInline(
+      KNOWN,
+      work as unknown as PipelineWork<number>,
+    );
+    assertEquals(phase, {
+      name: "Errored",
+      message: `Iterator result ${result} is not an object`,
+    });
+    assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
+  });
+}
+
 const FAILURES: Record<string, PipelineWork<number>> = {
   "plain work that throws": () => {
     throw new Error("boom");
