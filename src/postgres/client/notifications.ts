@@ -1,4 +1,5 @@
 import { deadline } from "@std/async/deadline";
+import { unref } from "../../async/timers.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
 import { CHANNEL, NOTIFY } from "../sql/events.ts";
 import type { PostgresClient } from "./client.ts";
@@ -6,6 +7,13 @@ import type { Database } from "./database.ts";
 
 /** How long a notification to this instance may take, in milliseconds. */
 const ECHO_TIMEOUT = 3_000;
+
+/**
+ * How often an instance notifies itself to find out whether notifications arrive, in
+ * milliseconds; less and less often while they do not.
+ */
+const PROBE_INTERVAL = 30_000;
+const LONGEST_PROBE_INTERVAL = 600_000;
 
 /** How long to wait for UNLISTEN, in milliseconds. */
 const UNLISTEN_TIMEOUT = 1_000;
@@ -27,19 +35,27 @@ export interface NotificationsOptions {
   readonly warn: (warning: RegistryWarning) => void;
 }
 
+type Unlisten = () => PromiseLike<void>;
+
 /**
  * The notifications of other instances, from the first time that somebody wants them.
  *
  * They are hints: whoever relies on them polls too. A pooler can accept LISTEN and
- * lose it, so each time that listening begins this instance notifies itself, and it
- * warns once if the echo does not arrive.
+ * lose it, and a client that fails to listen again after a failover may not report it.
+ * So this instance notifies itself each time that listening begins, and now and then.
+ * If the echo does not arrive, it warns once and listens anew.
  */
 export class Notifications {
   readonly #options: NotificationsOptions;
   readonly #listeners: NotificationListener[] = [];
   readonly #echo = `echo ${crypto.randomUUID()}`;
-  #listening: Promise<(() => PromiseLike<void>) | undefined> | undefined;
+  #listening: Promise<Unlisten | undefined> | undefined;
+  /** Waits for the echo, or for the next probe. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How long to wait before listening anew, when the echo does not arrive. */
+  #patience = 0;
+  /** Whether the echo of the last probe has arrived. */
+  #echoed = false;
   #warned = false;
   #closed = false;
 
@@ -61,12 +77,10 @@ export class Notifications {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    const unlisten = async () => await (await this.#listening)?.();
-    // If it fails or takes long, the connection is gone and nobody listens.
-    await deadline(unlisten(), UNLISTEN_TIMEOUT).catch(() => {});
+    await this.#unlisten();
   }
 
-  async #listen(): Promise<(() => PromiseLike<void>) | undefined> {
+  async #listen(): Promise<Unlisten | undefined> {
     const { client } = this.#options;
     if (client?.listen === undefined) return undefined;
     try {
@@ -78,30 +92,69 @@ export class Notifications {
       return unlisten;
     } catch (cause) {
       this.#warn("LISTEN failed: news arrives by polling", cause);
+      this.#after(PROBE_INTERVAL, this.#listenAnew);
       return undefined;
     }
   }
 
+  readonly #listenAnew = async (): Promise<void> => {
+    await this.#unlisten();
+    if (!this.#closed) this.#listening = this.#listen();
+  };
+
+  /** If it fails or takes long, the connection is gone and nobody listens. */
+  async #unlisten(): Promise<void> {
+    const unlisten = async () => await (await this.#listening)?.();
+    await deadline(unlisten(), UNLISTEN_TIMEOUT).catch(() => {});
+  }
+
   readonly #onNotify = (payload: string): void => {
-    if (payload === this.#echo) clearTimeout(this.#timer);
+    if (payload === this.#echo) this.#onEcho();
     if (payload.startsWith("echo ")) return;
     for (const listener of this.#listeners) listener.onNotify(payload);
   };
 
-  async #onListen(): Promise<void> {
+  #onListen(): void {
     if (this.#closed) return;
     for (const listener of this.#listeners) listener.onListen();
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => this.#warn("NOTIFY does not arrive: news arrives by polling"),
-      ECHO_TIMEOUT,
-    );
+    this.#probe();
+  }
+
+  readonly #probe = async (): Promise<void> => {
+    this.#echoed = false;
     try {
       await this.#options.database.query(NOTIFY, { payload: this.#echo });
+      // The echo may be faster than the answer.
+      if (!this.#echoed) this.#after(ECHO_TIMEOUT, this.#onSilence);
     } catch (cause) {
-      clearTimeout(this.#timer);
+      // The client connects and listens again by itself once Postgres is back.
       this.#warn("NOTIFY failed: news arrives by polling", cause);
+      this.#after(PROBE_INTERVAL, this.#probe);
     }
+  };
+
+  #onEcho(): void {
+    this.#echoed = true;
+    this.#warned = false;
+    this.#patience = 0;
+    this.#after(PROBE_INTERVAL, this.#probe);
+  }
+
+  readonly #onSilence = (): void => {
+    this.#warn("NOTIFY does not arrive: news arrives by polling");
+    this.#after(this.#patience, this.#listenAnew);
+    this.#patience = Math.min(
+      Math.max(PROBE_INTERVAL, 2 * this.#patience),
+      LONGEST_PROBE_INTERVAL,
+    );
+  };
+
+  /** Replaces what was to come. */
+  #after(wait: number, callback: () => void): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    this.#timer = setTimeout(callback, wait);
+    unref(this.#timer);
   }
 
   #warn(message: string, cause?: unknown): void {
