@@ -7,8 +7,13 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import postgres from "postgres";
-import { type RegistryWarning, RepositoryError } from "../../mod.ts";
 import {
+  PipelineRunRegistry,
+  type RegistryWarning,
+  RepositoryError,
+} from "../../mod.ts";
+import {
+  connect,
   type PostgresClient,
   PostgresPipelineRunRepository,
   type PostgresPipelineRunRepositoryOptions,
@@ -139,6 +144,53 @@ Deno.test("PostgresPipelineRunRepository.migrate() does not wait for writers of 
   } finally {
     await writer.end();
   }
+});
+
+Deno.test("PostgresPipelineRunRepository.migrate() needs no privilege to create where the tables exist", async () => {
+  await using database = await openDatabase();
+  const { sql, schema, url } = database;
+  await new PostgresPipelineRunRepository(sql).migrate();
+  const role = `role_${schema}`;
+  const asRole = new URL(url);
+  asRole.username = role;
+  await sql.unsafe(`
+    create role ${role} login;
+    grant usage on schema ${schema} to ${role};
+    grant select, insert, update, delete on all tables in schema ${schema}
+      to ${role}`);
+  try {
+    await using repository = await connect(asRole.href, { max: 1 });
+    await using registry = new PipelineRunRegistry({ repository });
+    const outcome = await registry.registerInline(
+      { pipelineName: "work" },
+      () => {},
+    );
+    assert(outcome.durable);
+  } finally {
+    await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository.migrate() makes tables in the first schema of the search path, whatever others have", async () => {
+  await using database = await openDatabase();
+  await using fallback = await openDatabase();
+  await new PostgresPipelineRunRepository(fallback.sql).migrate();
+  const url = new URL(database.url);
+  const path = `${database.schema},${fallback.schema}`;
+  url.searchParams.set("search_path", path);
+  await using _repository = await connect(url.href, { max: 1 });
+  const made = await database.sql`
+    select tablename as name from pg_tables where schemaname = ${database.schema}
+    union all
+    select indexname from pg_indexes where schemaname = ${database.schema}`;
+  const expected = await fallback.sql`
+    select tablename as name from pg_tables where schemaname = ${fallback.schema}
+    union all
+    select indexname from pg_indexes where schemaname = ${fallback.schema}`;
+  assertEquals(
+    made.map(({ name }) => name).sort(),
+    expected.map(({ name }) => name).sort(),
+  );
 });
 
 Deno.test("PostgresPipelineRunRepository.migrate() names missing columns", async () => {

@@ -81,11 +81,13 @@ export function insertInto<T extends Table>(
 
 const createTables = Object.entries(TABLES).map(([table, columns]) => {
   const definitions = Object.entries(columns)
-    .map(([name, definition]) => `    ${name} ${definition},\n`);
+    .map(([name, definition]) => `      ${name} ${definition},\n`);
   return `
-  create table if not exists ${table} (
-${definitions.join("")}    primary key (${PRIMARY_KEYS[table as Table]})
-  );`;
+  if to_regclass(here || '${table}') is null then
+    create table ${table} (
+${definitions.join("")}      primary key (${PRIMARY_KEYS[table as Table]})
+    );
+  end if;`;
 });
 
 /**
@@ -96,33 +98,36 @@ ${definitions.join("")}    primary key (${PRIMARY_KEYS[table as Table]})
  * A `pipeline_runs` table that cognee made only gets the missing indexes.
  */
 export const schemaSql: string = `do $migration$
+declare
+  here text := quote_ident(current_schema()) || '.';
 begin
-  -- Two "if not exists" at once can both find nothing. The lock ends with the
-  -- statement, so it holds behind a transaction pooler too.
+  -- Two migrations at once would both find nothing. The lock ends with the statement,
+  -- so it holds behind a transaction pooler too.
+  --
+  -- "if not exists" is not used: for an index it waits for every writer of the table
+  -- before it looks, and for a table it needs the privilege to create.
   perform pg_advisory_xact_lock(hashtext('pipeline_run_registry.migrate'));
 ${createTables.join("\n")}
 
-  -- "create index if not exists" waits for every writer of the table before it
-  -- looks; this looks first.
-  if to_regclass('pipeline_runs_run_created_at_idx') is null then
+  if to_regclass(here || 'pipeline_runs_run_created_at_idx') is null then
     create index pipeline_runs_run_created_at_idx
       on pipeline_runs (pipeline_run_id, created_at desc);
   end if;
   -- A run without a dataset is not in this index.
-  if to_regclass('pipeline_runs_dataset_name_created_at_idx') is null then
+  if to_regclass(here || 'pipeline_runs_dataset_name_created_at_idx') is null then
     create index pipeline_runs_dataset_name_created_at_idx
       on pipeline_runs (dataset_id, pipeline_name, created_at desc)
       where dataset_id is not null;
   end if;
-  if to_regclass('pipeline_runs_created_at_idx') is null then
+  if to_regclass(here || 'pipeline_runs_created_at_idx') is null then
     create index pipeline_runs_created_at_idx on pipeline_runs (created_at desc);
   end if;
   -- No index has columns that change while a run lives, so updates stay cheap.
-  if to_regclass('pipeline_run_leases_live_idx') is null then
+  if to_regclass(here || 'pipeline_run_leases_live_idx') is null then
     create index pipeline_run_leases_live_idx
       on pipeline_run_leases (owner) where ended_at is null;
   end if;
-  if to_regclass('pipeline_run_events_ending_idx') is null then
+  if to_regclass(here || 'pipeline_run_events_ending_idx') is null then
     create index pipeline_run_events_ending_idx
       on pipeline_run_events (logged_at) where kind in ('Completed', 'Errored');
   end if;
