@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { contests as bounds } from "./bounds_bench.ts";
 import { contests as broadcast } from "./broadcast_bench.ts";
 import {
   type Contest,
@@ -24,6 +25,7 @@ const CONTESTS: readonly Contest[] = [
   ...registry,
   ...postgres,
   ...instances,
+  ...bounds,
 ];
 
 const ROUNDS = 7;
