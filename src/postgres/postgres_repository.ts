@@ -33,6 +33,12 @@ import { GroupCommit } from "./write/group_commit.ts";
 import { GroupWriter } from "./write/group_writer.ts";
 import { rowBytes, rowValues, type Write } from "./write/write.ts";
 
+/**
+ * How long a migration may take, in milliseconds: it may have to index a large table
+ * that cognee made.
+ */
+const MIGRATE_TIMEOUT = 600_000;
+
 /** How many orphans one statement ends. */
 const ORPHANS_AT_ONCE = 1_000;
 
@@ -143,12 +149,14 @@ export class PostgresPipelineRunRepository
   /**
    * Makes the tables and indexes that are missing, and checks the columns of
    * those that exist. It may run at any time, repeatedly, and from many instances at
-   * once. {@linkcode schemaSql} is what it runs.
+   * once, for 10 minutes at most. {@linkcode schemaSql} is what it runs.
    *
    * @throws {RepositoryError} If Postgres fails, or a table lacks a column.
    */
   async migrate(): Promise<void> {
-    await this.#database.execute(MIGRATE, {});
+    // If Postgres does not answer at all, this fails in the usual time.
+    await this.#database.execute(sql.HAS_DATASETS, {});
+    await this.#database.execute(MIGRATE, {}, MIGRATE_TIMEOUT);
     for (const [table, columns] of Object.entries(TABLES)) {
       const found = await this.#database.query(sql.GET_COLUMNS, { table });
       const missing = Object.keys(columns).filter((name) =>

@@ -193,6 +193,36 @@ Deno.test("PostgresPipelineRunRepository.migrate() makes tables in the first sch
   );
 });
 
+Deno.test("PostgresPipelineRunRepository.migrate() may take longer than other statements", async () => {
+  await using database = await openDatabase();
+  const { sql, schema, url } = database;
+  await new PostgresPipelineRunRepository(sql).migrate();
+  await sql`drop index pipeline_runs_created_at_idx`;
+  const writer = postgres(url, { max: 1 });
+  try {
+    await writer`begin`.simple();
+    await writer`lock table pipeline_runs in row exclusive mode`;
+    await using repository = new PostgresPipelineRunRepository(sql, {
+      statementTimeout: 200,
+    });
+    const migrated = repository.migrate();
+    const waits = async () => {
+      const [{ count }] = await sql`
+        select count(*)::integer from pg_locks
+        where relation = ${`${schema}.pipeline_runs`}::regclass
+          and not granted`;
+      return count > 0;
+    };
+    while (!await waits());
+    const overdue = performance.now() + 300;
+    while (performance.now() < overdue) assert(await waits());
+    await writer`commit`.simple();
+    await migrated;
+  } finally {
+    await writer.end({ timeout: 0 });
+  }
+});
+
 Deno.test("PostgresPipelineRunRepository.migrate() names missing columns", async () => {
   await using database = await openDatabase();
   await database.sql.unsafe(

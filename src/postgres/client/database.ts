@@ -52,15 +52,17 @@ export class Database {
   }
 
   /**
-   * Executes a statement once. One that misses its deadline may still be carried
-   * out.
+   * Executes a statement once. One that misses its deadline is cancelled if the client
+   * can, and may be carried out nevertheless.
    *
+   * @param timeout How long to wait for the answer, in milliseconds, if not as usual.
    * @returns Its rows, each of which must be one column of JSON.
    * @throws {RepositoryError} If the statement fails or misses its deadline.
    */
   async execute<P extends Parameters>(
     statement: Statement<P>,
     values: StatementValues<P>,
+    timeout: number = this.#timeout,
   ): Promise<unknown[]> {
     const parameters = statement.values(values);
     const missed = new AbortController();
@@ -70,12 +72,12 @@ export class Database {
         prepare: true,
         signal: missed.signal,
       });
-      rows = await deadline(Promise.resolve(answer), this.#timeout);
+      rows = await deadline(Promise.resolve(answer), timeout);
     } catch (cause) {
       if (cause instanceof DOMException && cause.name === "TimeoutError") {
         missed.abort(cause);
         throw new RepositoryError(
-          `Postgres did not answer in ${this.#timeout} ms`,
+          `Postgres did not answer in ${timeout} ms`,
           { cause },
         );
       }
