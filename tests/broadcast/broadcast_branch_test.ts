@@ -640,7 +640,7 @@ testEachWay(
 );
 
 testEachWay(
-  "BroadcastBranch keeps no waiter of a reader that cancelled",
+  "BroadcastBranch keeps no waiter of a reader that cancelled (fault 5)",
   async (open) => {
     const counted = teeCounted();
     const reading = open(counted.branch);

@@ -33,7 +33,7 @@ class Count extends BroadcastController<Chunk> {
 const ended = { done: true, value: undefined } as const;
 const chunk = (value: Chunk) => ({ done: false, value }) as const;
 
-Deno.test("BroadcastController refuses a capacity that is not a positive integer", () => {
+Deno.test("BroadcastController refuses a capacity that is not a positive integer (fault 9)", () => {
   for (
     const capacity of [
       0,
@@ -182,7 +182,7 @@ testEachWay(
 );
 
 testEachWay(
-  "BroadcastController.enqueue() answers the others when a branch that waits is cancelled",
+  "BroadcastController.enqueue() answers the others when a branch that waits is cancelled (fault 5)",
   async (open) => {
     const broadcast = new Count({ capacity: 16 });
     const readings = Array.from({ length: 4 }, () => open(broadcast.tee()));
@@ -201,7 +201,7 @@ testEachWay(
 );
 
 testEachWay(
-  "BroadcastController.enqueue() answers the others when a branch is cancelled after it",
+  "BroadcastController.enqueue() answers the others when a branch is cancelled after it (fault 5)",
   async (open) => {
     const broadcast = new Count({ capacity: 16 });
     const readings = Array.from({ length: 4 }, () => open(broadcast.tee()));
@@ -334,7 +334,7 @@ testEachWay(
 );
 
 testEachWay(
-  "BroadcastController.tee() reports how many each branch missed",
+  "BroadcastController.tee() reports how many each branch missed (fault 1)",
   async (open) => {
     const broadcast = new Count({ capacity: 2 });
     const [ahead, behind] = [
@@ -378,7 +378,7 @@ testEachWay(
 );
 
 testEachWay(
-  "BroadcastController.tee() reports a lag before the end of a closed broadcast",
+  "BroadcastController.tee() reports a lag before the end of a closed broadcast (fault 2)",
   async (open) => {
     for (const missed of [1, 2, 3]) {
       const broadcast = new Count({ capacity: 2 });

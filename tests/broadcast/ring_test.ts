@@ -94,7 +94,7 @@ Deno.test("Ring.unpark() removes waiters in any order", async () => {
   }
 });
 
-Deno.test("Ring.unpark() removes a waiter between a chunk and the waking", async () => {
+Deno.test("Ring.unpark() removes a waiter between a chunk and the waking (fault 5)", async () => {
   const ring = new Ring<number>(4);
   const sleepers = parkIn(ring, 3);
   ring.push(0);
@@ -103,7 +103,7 @@ Deno.test("Ring.unpark() removes a waiter between a chunk and the waking", async
   assertEquals(timesWoken(sleepers), [0, 1, 1]);
 });
 
-Deno.test("Ring.unpark() of another while waking leaves the rest to be woken", async () => {
+Deno.test("Ring.unpark() of another while waking leaves the rest to be woken (fault 5)", async () => {
   for (const [waking, taken] of [[0, 1], [0, 2], [1, 0], [1, 2], [2, 0]]) {
     const ring = new Ring<number>(4);
     let turned = false;

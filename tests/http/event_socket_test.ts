@@ -101,7 +101,7 @@ Deno.test("createRunHandler() closes a WebSocket after Errored, unless closeAfte
   assertEquals([left.code, left.reason], [4000, "enough"]);
 });
 
-Deno.test("createRunHandler() closes a WebSocket with 1008 for a run that is refused or unknown, alike", async () => {
+Deno.test("createRunHandler() closes a WebSocket with 1008 for a run that is refused or unknown, alike (fault 45)", async () => {
   await using served = serve({
     authorize: (request) => !new URL(request.url).searchParams.has("refused"),
   });

@@ -130,7 +130,7 @@ Deno.test("PipelineRunRegistry.shutdown() closes the streams of runs that go on 
   assertEquals(await read, { done: true, value: undefined });
 });
 
-Deno.test("PipelineRunRegistry.subscribe() refuses to follow more unknown runs than maxAwaitedSubscriptions, also with a log", async () => {
+Deno.test("PipelineRunRegistry.subscribe() refuses to follow more unknown runs than maxAwaitedSubscriptions, also with a log (fault 40)", async () => {
   await using served = await serve({ maxAwaitedSubscriptions: 2 });
   const { registry } = served;
   const [first] = [1, 2].map(() => registry.subscribe(crypto.randomUUID()));

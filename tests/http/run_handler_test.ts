@@ -210,7 +210,7 @@ Deno.test("createRunHandler() waits for the end of a run where the client prefer
   }
 });
 
-Deno.test("createRunHandler() goes on with a run whose client has left", async () => {
+Deno.test("createRunHandler() goes on with a run whose client has left (fault 16)", async () => {
   await using registry = new PipelineRunRegistry();
   const { promise, resolve } = Promise.withResolvers<void>();
   const begun = Promise.withResolvers<void>();
@@ -263,7 +263,7 @@ Deno.test("createRunHandler() aborts a run, once", async () => {
   await assertProblem(await request("DELETE", `/runs/${OTHER_RUN_ID}`), 404);
 });
 
-Deno.test("createRunHandler() answers what makes no sense with 4xx, no run and no query", async () => {
+Deno.test("createRunHandler() answers what makes no sense with 4xx, no run and no query (fault 44)", async () => {
   const { repository, calls } = recordingRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const authorized: RunAction[] = [];
@@ -373,7 +373,7 @@ Deno.test("createRunHandler() stops reading a body that is too large", async () 
   assertEquals(sent <= 1_300, true, `${sent} bytes were read`);
 });
 
-Deno.test("createRunHandler() asks before anything is read, and hides what is refused", async () => {
+Deno.test("createRunHandler() asks before anything is read, and hides what is refused (fault 45)", async () => {
   const { repository, calls } = recordingRepository();
   await using registry = new PipelineRunRegistry({ repository });
   await registry.registerInline({ ...SPEC, runId: RUN_ID }, noop);
@@ -414,7 +414,7 @@ Deno.test("createRunHandler() asks before anything is read, and hides what is re
   assertEquals([...unknown.headers], [...refused.headers]);
 });
 
-Deno.test("createRunHandler() leaves runs out of the list that may not be read", async () => {
+Deno.test("createRunHandler() leaves runs out of the list that may not be read (fault 45)", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline({ ...SPEC, runId: RUN_ID }, noop);
   await registry.registerInline({ ...SPEC, runId: OTHER_RUN_ID }, noop);
@@ -488,7 +488,7 @@ Deno.test("createRunHandler() reports that a run has ended, even if its payload 
   assertEquals(told.length, 1);
 });
 
-Deno.test("createRunHandler() begins at the start for a number that the run has not reached", async () => {
+Deno.test("createRunHandler() begins at the start for a number that the run has not reached (fault 44)", async () => {
   await using registry = new PipelineRunRegistry();
   const request = client(registry);
   const held = await registerHeld(registry);

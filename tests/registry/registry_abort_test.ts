@@ -74,7 +74,7 @@ Deno.test("PipelineRunRegistry.abort() accepts any spelling of the run id", asyn
   }
 });
 
-Deno.test("PipelineRunRegistry.abort() before the start prevents the call of the work", async () => {
+Deno.test("PipelineRunRegistry.abort() before the start prevents the call of the work (fault 11)", async () => {
   await using registry = new PipelineRunRegistry();
   let called = false;
   const outcome = registry.registerInline(KNOWN, () => {
@@ -87,7 +87,7 @@ Deno.test("PipelineRunRegistry.abort() before the start prevents the call of the
   assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
 });
 
-Deno.test("PipelineRunRegistry.abort() before registerBackground() resolves prevents the call of the work", async () => {
+Deno.test("PipelineRunRegistry.abort() before registerBackground() resolves prevents the call of the work (fault 11)", async () => {
   await using registry = new PipelineRunRegistry();
   let called = false;
   const handle = registry.registerBackground(KNOWN, () => {
@@ -100,7 +100,7 @@ Deno.test("PipelineRunRegistry.abort() before registerBackground() resolves prev
   assertEquals(called, false);
 });
 
-Deno.test("PipelineRunRegistry.abort() a second time changes nothing", async () => {
+Deno.test("PipelineRunRegistry.abort() a second time changes nothing (fault 13)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const { run } = await registerHeld(registry);
@@ -114,7 +114,7 @@ Deno.test("PipelineRunRegistry.abort() a second time changes nothing", async () 
   assertEquals(repository.asked.length, 2);
 });
 
-Deno.test("PipelineRunRegistry.abort() publishes one Errored event and writes one row, however often it is called", async () => {
+Deno.test("PipelineRunRegistry.abort() publishes one Errored event and writes one row, however often it is called (fault 13)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   await registry.registerBackground(KNOWN, forever);
@@ -156,6 +156,30 @@ Deno.test("PipelineRunRegistry.abort() does not change a run whose completion is
   assertEquals((await outcome).phase, { name: "Completed" });
   assertEquals(run.signal.aborted, false);
   assertEquals(await statuses(repository, RUN_ID), ["STARTED", "COMPLETED"]);
+});
+
+Deno.test("PipelineRunRegistry.abort() leaves one ending at any turn before or after completion (fault 12)", async () => {
+  const endings = new Set<string>();
+  for (let turns = -50; turns < 50; turns++) {
+    const repository = new ControlledRepository();
+    await using registry = new PipelineRunRegistry({ repository });
+    const { complete, outcome } = await registerHeld(registry);
+    if (turns >= 0) complete();
+    for (let turn = 0; turn < turns; turn++) await undefined;
+    const aborted = registry.abort(RUN_ID);
+    for (let turn = turns; turn < 0; turn++) await undefined;
+    complete();
+    const { name } = (await outcome).phase;
+    await aborted;
+    await runMicrotasks();
+    assertEquals(await kindsOf(registry, RUN_ID), ["Started", name]);
+    assertEquals(await statuses(repository, RUN_ID), [
+      "STARTED",
+      name.toUpperCase(),
+    ]);
+    endings.add(name);
+  }
+  assertEquals(endings, new Set(["Errored", "Completed"]));
 });
 
 Deno.test("PipelineRunRegistry.abort() fires the signal at once and resolves when the run has ended", async () => {
@@ -249,7 +273,7 @@ Deno.test("PipelineRunRegistryOptions.abortWritesErroredRow does not apply to wo
 });
 
 for (const ending of ["complete", "reject"] as const) {
-  Deno.test(`PipelineRunRegistry.abort() drops work that ignores the signal and later ${ending}s`, async () => {
+  Deno.test(`PipelineRunRegistry.abort() drops work that ignores the signal and later ${ending}s (fault 14)`, async () => {
     await using registry = new PipelineRunRegistry();
     const held = await registerHeld(registry);
     await registry.abort(RUN_ID);
@@ -262,7 +286,7 @@ for (const ending of ["complete", "reject"] as const) {
   });
 }
 
-Deno.test("PipelineRunRegistry.abort() drops the late result of an inline run", async () => {
+Deno.test("PipelineRunRegistry.abort() drops the late result of an inline run (fault 14)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const begun = Promise.withResolvers<RunContext>();

@@ -34,7 +34,7 @@ const ON_RUN_ID: Record<
   "watcherFor()": (registry, runId) => registry.watcherFor(runId),
 };
 for (const [method, call] of Object.entries(ON_RUN_ID)) {
-  Deno.test(`PipelineRunRegistry.${method} refuses an invalid run id before any query`, async () => {
+  Deno.test(`PipelineRunRegistry.${method} refuses an invalid run id before any query (fault 39)`, async () => {
     const { repository, calls } = recordingRepository();
     await using registry = new PipelineRunRegistry({ repository });
     for (const runId of INVALID_IDS) {
@@ -169,7 +169,7 @@ const BAD_OPTIONS: [string, unknown[], ErrorConstructor][] = [
   ["clock", [null, 0, new Date(0)], TypeError],
 ];
 for (const [name, values, ErrorClass] of BAD_OPTIONS) {
-  Deno.test(`PipelineRunRegistry refuses ${name} ${values.map((value) => `${typeof value} ${value}`).join(", ")}`, () => {
+  Deno.test(`PipelineRunRegistry refuses ${name} ${values.map((value) => `${typeof value} ${value}`).join(", ")} (fault 9)`, () => {
     for (const value of values) {
       assertThrows(
         () =>
@@ -183,7 +183,7 @@ for (const [name, values, ErrorClass] of BAD_OPTIONS) {
   });
 }
 
-Deno.test("PipelineRunRegistryOptions accept Infinity where it is documented", async () => {
+Deno.test("PipelineRunRegistryOptions accept Infinity where it is documented (fault 9)", async () => {
   await using registry = new PipelineRunRegistry({
     maxInMemoryRuns: Infinity,
     maxAwaitedSubscriptions: Infinity,
@@ -195,4 +195,22 @@ Deno.test("PipelineRunRegistryOptions accept Infinity where it is documented", a
     ({ setPayload }) => setPayload("key", "a".repeat(2 * 1_048_576)),
   );
   assertEquals(Object.keys(await registry.getPayload(RUN_ID)), ["key"]);
+});
+
+Deno.test("PipelineRunRegistryOptions accept 0 and fractions where they are documented (fault 9)", async () => {
+  let now = 0;
+  await using registry = new PipelineRunRegistry({
+    finishedRetention: 0.5,
+    yieldThrottle: 0,
+    endingTimeout: 0.5,
+    clock: () => now,
+  });
+  await registry.registerInline(KNOWN, noop);
+  now = 0.4;
+  assertEquals((await registry.sweep()).evicted, 0);
+  now = 0.5;
+  assertEquals((await registry.sweep()).evicted, 1);
+  await using forgetful = new PipelineRunRegistry({ finishedRetention: 0 });
+  await forgetful.registerInline(KNOWN, noop);
+  assertEquals((await forgetful.sweep()).evicted, 1);
 });

@@ -77,7 +77,7 @@ Deno.test("PipelineRunRegistry keeps the subscribers of a run that it refused", 
   ]);
 });
 
-Deno.test("PipelineRunRegistry accepts as many concurrent registrations as it has room", async () => {
+Deno.test("PipelineRunRegistry accepts as many concurrent registrations as it has room (fault 7)", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 3 });
   for (let i = 0; i < 2; i++) await registry.registerInline(SPEC, noop);
   const results = await Promise.allSettled(
@@ -93,7 +93,7 @@ Deno.test("PipelineRunRegistry accepts as many concurrent registrations as it ha
   }
 });
 
-Deno.test("PipelineRunRegistry holds no more runs than maxInMemoryRuns under concurrent registrations", async () => {
+Deno.test("PipelineRunRegistry holds no more runs than maxInMemoryRuns under concurrent registrations (fault 7)", async () => {
   for (const finished of [0, 3, 8]) {
     await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 8 });
     for (let i = 0; i < finished; i++) {
@@ -125,7 +125,7 @@ Deno.test("PipelineRunRegistry evicts no other run for a fresh attempt", async (
   assertEquals(registry.snapshotStatus(runId), { name: "Completed" });
 });
 
-Deno.test("PipelineRunRegistry does not evict a fresh attempt in place of its former one", async () => {
+Deno.test("PipelineRunRegistry does not evict a fresh attempt in place of its former one (fault 8)", async () => {
   await using registry = new PipelineRunRegistry({ maxInMemoryRuns: 2 });
   await registry.registerInline(KNOWN, noop);
   await registry.registerInline(SPEC, noop);
@@ -135,7 +135,7 @@ Deno.test("PipelineRunRegistry does not evict a fresh attempt in place of its fo
   assertEquals(registry.snapshotStatus(run.runId), { name: "Running" });
 });
 
-Deno.test("PipelineRunRegistry never evicts a live run whose former attempt has finished", async () => {
+Deno.test("PipelineRunRegistry never evicts a live run whose former attempt has finished (fault 8)", async () => {
   let now = 0;
   await using registry = new PipelineRunRegistry({
     clock: () => now,

@@ -81,7 +81,7 @@ Deno.test("PipelineRunRegistry.registerInline() ends the run even if nothing awa
   assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.registerInline() ends the run after its caller has left", async () => {
+Deno.test("PipelineRunRegistry.registerInline() ends the run after its caller has left (fault 16)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const request = new AbortController();

@@ -93,7 +93,7 @@ Deno.test("PipelineRunRegistry.shutdown() closes the streams of unknown runs", a
   assertEquals(await events, []);
 });
 
-Deno.test("PipelineRunRegistry.shutdown() does not change finished runs", async () => {
+Deno.test("PipelineRunRegistry.shutdown() does not change finished runs (fault 47)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   await registry.registerInline(KNOWN, ({ setPayload }) => setPayload("k", 1));
@@ -119,7 +119,7 @@ Deno.test("PipelineRunRegistry.shutdown() writes no rows for background runs tha
   assertEquals(repository.asked.length, rows);
 });
 
-Deno.test("PipelineRunRegistry.shutdown() makes registering fail", async () => {
+Deno.test("PipelineRunRegistry.shutdown() makes registering fail (fault 46)", async () => {
   const { repository, calls } = recordingRepository();
   await using registry = new PipelineRunRegistry({ repository });
   await registry.shutdown();
@@ -138,7 +138,7 @@ Deno.test("PipelineRunRegistry.shutdown() makes registering fail", async () => {
   assertEquals(calls, []);
 });
 
-Deno.test("PipelineRunRegistry.shutdown() makes registering fail while it is pending", async () => {
+Deno.test("PipelineRunRegistry.shutdown() makes registering fail while it is pending (fault 46)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   await registerHeld(registry);
@@ -207,7 +207,7 @@ Deno.test("PipelineRunRegistry.shutdown() a second time waits for the first call
   assertEquals(repository.asked.length, 2);
 });
 
-Deno.test("PipelineRunRegistry.shutdown() returns by its timeout when the repository does not answer", async () => {
+Deno.test("PipelineRunRegistry.shutdown() returns by its timeout when the repository does not answer (fault 48)", async () => {
   using time = new FakeTime();
   const repository = new ControlledRepository();
   repository.beforeRow = forever;
@@ -341,7 +341,7 @@ Deno.test("PipelineRunRegistry.shutdown() waits for a row that is retried", asyn
   assertEquals(repository.rows, ["STARTED", "STARTED"]);
 });
 
-Deno.test("PipelineRunRegistry.shutdown() returns by its timeout and warns of each run with pending rows", async () => {
+Deno.test("PipelineRunRegistry.shutdown() returns by its timeout and warns of each run with pending rows (fault 48)", async () => {
   using opened = openAnswered();
   const { registry, repository, time, warnings } = opened;
   const { complete } = await registerHeld(registry);
@@ -453,7 +453,7 @@ Deno.test("PipelineRunRegistry is shut down by await using", async () => {
   );
 });
 
-Deno.test("PipelineRunRegistry.shutdown() refuses a run whose claim succeeds after its timeout", async () => {
+Deno.test("PipelineRunRegistry.shutdown() refuses a run whose claim succeeds after its timeout (fault 46)", async () => {
   const claim = Promise.withResolvers<number>();
   const steps: RunStep[] = [];
   let abandoned = 0;

@@ -78,19 +78,43 @@ Deno.test("PipelineRunRegistry.subscribe() gives every event of 500 concurrent r
   }
 });
 
+Deno.test("PipelineRunRegistry.subscribe() misses nothing at any turn of a run, before it or after it (fault 4)", async () => {
+  const seen: Promise<RunEvent[]>[] = [];
+  let lastPhase: string | undefined;
+  for (let turns = -20; turns < 100; turns++) {
+    await using registry = new PipelineRunRegistry();
+    if (turns < 0) seen.push(eventsOf(registry, RUN_ID));
+    for (let turn = turns; turn < 0; turn++) await undefined;
+    const outcome = registry.registerInline(KNOWN, yieldTwice);
+    for (let turn = 0; turn < turns; turn++) await undefined;
+    lastPhase = registry.snapshotStatus(RUN_ID)?.name;
+    seen.push(eventsOf(registry, RUN_ID));
+    await outcome;
+  }
+  assertEquals(lastPhase, "Completed", "there were turns enough");
+  for (const events of await Promise.all(seen)) {
+    assertEquals(numberedKinds(events), [
+      "1 Started",
+      "2 Yield",
+      "3 Yield",
+      "4 Completed",
+    ]);
+  }
+});
+
 Deno.test("PipelineRunRegistry.subscribe() right after registerBackground() misses nothing", async () => {
   await using registry = new PipelineRunRegistry();
   const { runId } = await registry.registerBackground(SPEC, noop);
   assertEquals(await kindsOf(registry, runId), ["Started", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() replays a finished run from the oldest event held", async () => {
+Deno.test("PipelineRunRegistry.subscribe() replays a finished run from the oldest event held (fault 3)", async () => {
   await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
   await registry.registerInline(KNOWN, yieldTwice);
   assertEquals(await kindsOf(registry, RUN_ID), ["Yield", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() replays a finished run and closes", async () => {
+Deno.test("PipelineRunRegistry.subscribe() replays a finished run and closes (fault 3)", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline(KNOWN, async function* () {
     yield 1;
@@ -205,14 +229,14 @@ Deno.test("SubscribeOptions.lag of skip continues after Lagged", async () => {
   assertEquals(await lagBy(1, { lag: "skip" }), ["missed 1", 2, 3, 4, 5]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() reports exactly how many events were missed", async () => {
+Deno.test("PipelineRunRegistry.subscribe() reports exactly how many events were missed (fault 1)", async () => {
   assertEquals(
     await lagBy(1_000, { lag: "skip" }),
     ["missed 1000", 1001, 1002, 1003, 1004],
   );
 });
 
-Deno.test("PipelineRunRegistry.subscribe() reports lag as Lagged, never as Errored", async () => {
+Deno.test("PipelineRunRegistry.subscribe() reports lag as Lagged, never as Errored (fault 2)", async () => {
   await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
   const events = registry.subscribe(RUN_ID, { lag: "skip" });
   await registry.registerInline<number>(KNOWN, ({ publish }) => {
@@ -223,11 +247,11 @@ Deno.test("PipelineRunRegistry.subscribe() reports lag as Lagged, never as Error
   assertEquals(rest.map(({ kind }) => kind), ["Yield", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() lets one reader lag without affecting the others", async () => {
+Deno.test("PipelineRunRegistry.subscribe() lets one reader lag without affecting the others (fault 1)", async () => {
   await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
-  const slow = registry.subscribe(RUN_ID);
+  const slow = registry.subscribe(RUN_ID, { lag: "skip" });
   const fast = eventsOf(registry, RUN_ID);
-  const { run, complete } = await registerHeld(registry);
+  const { run, complete, outcome } = await registerHeld(registry);
   for (let i = 0; i < 10; i++) {
     run.publish(i);
     await runMicrotasks();
@@ -235,7 +259,10 @@ Deno.test("PipelineRunRegistry.subscribe() lets one reader lag without affecting
   complete();
   const seqs = (await fast).map(({ seq }) => seq);
   assertEquals(seqs, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-  await slow.cancel();
+  assertEquals((await outcome).phase, { name: "Completed" });
+  const [lagged, ...held] = await Array.fromAsync(slow);
+  assertEquals(lagged.kind === "Lagged" && lagged.missed, 10);
+  assertEquals(numberedKinds(held), ["11 Yield", "12 Completed"]);
 });
 
 Deno.test("PipelineRunRegistry.subscribe() gives a stream that can be cancelled without ending the run", async () => {
@@ -336,7 +363,7 @@ Deno.test("PipelineRunRegistry.subscribe() bounds the subscriptions to unknown r
   for (const stream of streams) await stream.cancel();
 });
 
-Deno.test("PipelineRunRegistry.subscribe() bounds and frees 10,000 subscriptions to unknown runs without writing rows", async () => {
+Deno.test("PipelineRunRegistry.subscribe() bounds and frees 10,000 subscriptions to unknown runs without writing rows (fault 40)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({
     repository,

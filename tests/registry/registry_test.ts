@@ -19,7 +19,7 @@ import {
   SPELLINGS,
 } from "../known_run.ts";
 
-Deno.test("PipelineRunRegistry converts run ids to canonical spelling", async () => {
+Deno.test("PipelineRunRegistry converts run ids to canonical spelling (fault 39)", async () => {
   for (const runId of SPELLINGS) {
     const repository = new MemoryPipelineRunRepository();
     await using registry = new PipelineRunRegistry({ repository });
@@ -40,7 +40,7 @@ Deno.test("PipelineRunRegistry converts run ids to canonical spelling", async ()
   }
 });
 
-Deno.test("PipelineRunRegistryOptions.onWarning may throw", async () => {
+Deno.test("PipelineRunRegistryOptions.onWarning may throw (fault 6)", async () => {
   const repository = new ControlledRepository();
   repository.beforeRow = () =>
     Promise.reject(new RepositoryError("no", { transient: false }));
@@ -72,7 +72,7 @@ async function unhandledDuring(act: () => Promise<void>): Promise<unknown[]> {
   return reasons;
 }
 
-Deno.test("PipelineRunRegistryOptions.onWarning may reject", async () => {
+Deno.test("PipelineRunRegistryOptions.onWarning may reject (fault 6)", async () => {
   const repository = new ControlledRepository();
   repository.beforeRow = () =>
     Promise.reject(new RepositoryError("no", { transient: false }));

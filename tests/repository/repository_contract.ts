@@ -132,7 +132,7 @@ export function testRepository(
     assertEquals(await repository.listRecent(undefined, 10), []);
   });
 
-  test("logPipelineRun() marks what a text cannot hold", async (repository) => {
+  test("logPipelineRun() marks what a text cannot hold (fault 30)", async (repository) => {
     const { pipelineRunId } = transition("ERRORED");
     await repository.logPipelineRun(
       transition("ERRORED", {
@@ -268,7 +268,7 @@ export function testRepository(
     assertEquals(await repository.getPayload(runId), values);
   });
 
-  test("setPayloadField() marks what a text cannot hold", async (repository) => {
+  test("setPayloadField() marks what a text cannot hold (fault 30)", async (repository) => {
     const runId = crypto.randomUUID();
     await repository.setPayloadField(runId, "a\0b", {
       "k\0": "\ud800",

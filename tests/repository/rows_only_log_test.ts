@@ -443,7 +443,7 @@ Deno.test("PipelineRunRegistry leaves the outcome as it was when the ending is w
   );
 });
 
-Deno.test("PipelineRunRegistry writes an ending also when onWarning throws", async () => {
+Deno.test("PipelineRunRegistry writes an ending also when onWarning throws (fault 6)", async () => {
   await using opened = openRegistry(() => {
     throw new Error("from onWarning");
   });

@@ -140,7 +140,7 @@ const NOT_JSON: [string, unknown][] = [
   ["a symbol", Symbol()],
 ];
 for (const [name, value] of NOT_JSON) {
-  Deno.test(`RunContext.setPayload() refuses ${name} with a TypeError without ending the run`, async () => {
+  Deno.test(`RunContext.setPayload() refuses ${name} with a TypeError without ending the run (fault 41)`, async () => {
     const { repository, calls } = recordingRepository();
     await using registry = new PipelineRunRegistry({ repository });
     const { phase } = await registry.registerInline(KNOWN, async (run) => {
@@ -165,7 +165,7 @@ Deno.test("RunContext.setPayload() refuses a key that is not a string", async ()
   assertEquals(calls.includes("setPayloadField"), false);
 });
 
-Deno.test("RunContext.setPayload() bounds the bytes of UTF-8, quotes included", async () => {
+Deno.test("RunContext.setPayload() bounds the bytes of UTF-8, quotes included (fault 41)", async () => {
   const { repository } = recordingRepository();
   await using registry = new PipelineRunRegistry({
     repository,
@@ -191,7 +191,7 @@ function nested(depth: number): unknown {
 }
 
 for (const depth of [501, 100_000]) {
-  Deno.test(`RunContext.setPayload() refuses a value nested ${depth} deep`, async () => {
+  Deno.test(`RunContext.setPayload() refuses a value nested ${depth} deep (fault 41)`, async () => {
     const { repository, calls } = recordingRepository();
     await using registry = new PipelineRunRegistry({ repository });
     const { phase } = await registry.registerInline(SPEC, async (run) => {

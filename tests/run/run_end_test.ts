@@ -288,7 +288,7 @@ async function always(
 const isTerminal = ({ kind }: RunEvent) =>
   kind === "Completed" || kind === "Errored";
 
-Deno.test("Run gives each subscriber exactly one terminal event, and nothing after it", async () => {
+Deno.test("Run gives each subscriber exactly one terminal event, and nothing after it (fault 12)", async () => {
   await always(1, ({ subscribers }) => {
     for (const events of subscribers) {
       assertEquals(events.filter(isTerminal), [events.at(-1)!]);
@@ -296,7 +296,7 @@ Deno.test("Run gives each subscriber exactly one terminal event, and nothing aft
   });
 });
 
-Deno.test("Run gives every subscriber the same events, numbered without a gap", async () => {
+Deno.test("Run gives every subscriber the same events, numbered without a gap (fault 4)", async () => {
   await always(2, ({ subscribers: [first, ...others] }) => {
     assertEquals(first.map(({ seq }) => seq), first.map((_, i) => i + 1));
     assertEquals(first[0].kind, "Started");
@@ -304,7 +304,7 @@ Deno.test("Run gives every subscriber the same events, numbered without a gap", 
   });
 });
 
-Deno.test("Run has one outcome, which agrees with its phase and its last event", async () => {
+Deno.test("Run has one outcome, which agrees with its phase and its last event (fault 12)", async () => {
   await always(3, ({ outcome, phase, seen, subscribers }) => {
     assertEquals(seen.filter((event) => event === "outcome").length, 1);
     assertEquals(phase, outcome.phase);
@@ -316,7 +316,7 @@ Deno.test("Run has one outcome, which agrees with its phase and its last event",
   });
 });
 
-Deno.test("Run writes its rows in order and at most one terminal row, which agrees with the outcome", async () => {
+Deno.test("Run writes its rows in order and at most one terminal row, which agrees with the outcome (fault 12)", async () => {
   await always(4, ({ outcome, rows }, { answers }) => {
     // A refusal and a lost answer look the same: after one of each the registry
     // cannot know whether the later row is written before the earlier one.

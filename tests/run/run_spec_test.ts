@@ -49,6 +49,20 @@ Deno.test("RunSpec.timeout writes a row even if aborts write none", async () => 
   assertEquals(await statuses(repository, RUN_ID), ["STARTED", "ERRORED"]);
 });
 
+// JavaScript cannot be preempted, as the README says.
+Deno.test("RunSpec.timeout does not end work that never awaits, and its result counts (fault 15)", async () => {
+  await using registry = new PipelineRunRegistry();
+  const { phase } = await registry.registerInline(
+    { ...KNOWN, timeout: 1 },
+    () => {
+      const started = performance.now();
+      while (performance.now() - started < 10);
+    },
+  );
+  assertEquals(phase, { name: "Completed" });
+  assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Completed"]);
+});
+
 Deno.test("RunSpec.timeout leaves no timer after the run ended", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline({ ...SPEC, timeout: 2 ** 31 - 1 }, noop);
@@ -84,7 +98,7 @@ Deno.test("RunSpec.signal without a reason aborts like abort()", async () => {
   assertEquals(row?.runInfo?.error, "abort");
 });
 
-Deno.test("RunSpec.signal that has fired prevents the call of the work", async () => {
+Deno.test("RunSpec.signal that has fired prevents the call of the work (fault 11)", async () => {
   await using registry = new PipelineRunRegistry();
   let called = false;
   const { phase } = await registry.registerInline(

@@ -143,7 +143,7 @@ const THROWN: [string, unknown, string][] = [
   ],
 ];
 for (const [name, thrown, message] of THROWN) {
-  Deno.test(`PipelineRunRegistry.registerInline() gives a message for work that throws ${name}`, async () => {
+  Deno.test(`PipelineRunRegistry.registerInline() gives a message for work that throws ${name} (fault 17)`, async () => {
     await using registry = new PipelineRunRegistry();
     const { phase } = await registry.registerInline(KNOWN, () => {
       throw thrown;
@@ -152,7 +152,7 @@ for (const [name, thrown, message] of THROWN) {
   });
 }
 
-Deno.test("PipelineRunRegistry.registerInline() truncates a message that is too long", async () => {
+Deno.test("PipelineRunRegistry.registerInline() truncates a message that is too long (fault 42)", async () => {
   await using registry = new PipelineRunRegistry();
   const { phase } = await registry.registerInline(SPEC, () => {
     throw new Error("🎒".repeat(10_000));
@@ -161,7 +161,7 @@ Deno.test("PipelineRunRegistry.registerInline() truncates a message that is too 
   assertEquals(message, "🎒".repeat(5_000) + "…");
 });
 
-Deno.test("PipelineRunRegistry.registerInline() replaces characters in a message that a database cannot store", async () => {
+Deno.test("PipelineRunRegistry.registerInline() replaces characters in a message that a database cannot store (fault 42)", async () => {
   const repository = new MemoryPipelineRunRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const { phase } = await registry.registerInline(KNOWN, () => {
@@ -184,7 +184,7 @@ Deno.test("PipelineRunRegistry.registerInline() does not fire the signal of work
   assertEquals(signal.aborted, false);
 });
 
-Deno.test("PipelineRunRegistry.registerBackground() writes an ERRORED row for work that throws undefined", async () => {
+Deno.test("PipelineRunRegistry.registerBackground() writes an ERRORED row for work that throws undefined (fault 17)", async () => {
   const repository = new ControlledRepository();
   await using registry = new PipelineRunRegistry({ repository });
   const { outcome } = await registry.registerBackground(KNOWN, () => {
