@@ -90,7 +90,7 @@ Deno.test("CLAIM takes the lease of an attempt that has ended, behind its events
   });
 });
 
-Deno.test("CLAIM keeps its lease as it is when it is repeated", async () => {
+Deno.test("CLAIM keeps its lease as it is when it is repeated (fault 19)", async () => {
   await using trial = await Trial.open();
   await trial.claim(FIRST);
   await trial.log(2, "Completed");

@@ -27,13 +27,13 @@ Deno.test("connect() removes URL parameters that providers add and Postgres refu
   assertEquals(await repository.listRecent(undefined, 1), []);
 });
 
-Deno.test("connect() refuses a max that is not a positive integer", async () => {
+Deno.test("connect() refuses a max that is not a positive integer (fault 9)", async () => {
   for (const max of [0, -1, 1.5, NaN, Infinity]) {
     await assertRejects(() => connect(undefined, { max }), RangeError, "max");
   }
 });
 
-Deno.test("connect() rejects within a second if no server listens", async () => {
+Deno.test("connect() rejects within a second if no server listens (fault 22)", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();

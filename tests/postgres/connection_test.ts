@@ -95,7 +95,7 @@ Deno.test("Connection.execute() answers what was sent behind a cancelled stateme
   assertEquals(await statesOf(database.sql, opened.name), ["idle"]);
 });
 
-Deno.test("ConnectionPool opens no more connections than its maximum while a table is locked", async () => {
+Deno.test("ConnectionPool opens no more connections than its maximum while a table is locked (fault 21)", async () => {
   await using database = await openDatabase();
   await database.sql`create table items ()`;
   await using opened = open(database.url, 2);
@@ -105,7 +105,7 @@ Deno.test("ConnectionPool opens no more connections than its maximum while a tab
   for (let round = 0; round < 5; round++) {
     const missed = Array.from(
       { length: 6 },
-      () => assertRejects(() => hasty.execute(COUNT_ITEMS, {})),
+      () => misses(() => hasty.execute(COUNT_ITEMS, {})),
     );
     await Promise.all(missed);
     counts.add((await statesOf(database.sql, opened.name)).length);

@@ -214,7 +214,7 @@ const CODES: readonly (readonly [code: unknown, transient: boolean])[] = [
 
 for (const [code, transient] of CODES) {
   const kind = transient ? "transient" : "permanent";
-  Deno.test(`Database.execute() rejects with a ${kind} error for the code ${Deno.inspect(code)}`, async () => {
+  Deno.test(`Database.execute() rejects with a ${kind} error for the code ${Deno.inspect(code)} (fault 23)`, async () => {
     const { database } = failing(postgresError(code));
     const error = await errorOf(database.execute(GREET, VALUES));
     assertEquals(error.transient, transient);
@@ -245,7 +245,7 @@ Deno.test("Database.query() repeats a statement after a transient error until it
   );
 });
 
-Deno.test("Database.query() does not repeat a statement after a permanent error", async () => {
+Deno.test("Database.query() does not repeat a statement after a permanent error (fault 23)", async () => {
   using time = new FakeTime();
   const cause = postgresError("42P01");
   const { database, sentAt } = failing(cause);
@@ -271,7 +271,7 @@ for (
     { random: 1, expected: [0, 25, 75, 175, 375, 775, 1_275, 1_775] },
   ]
 ) {
-  Deno.test(`Database.query() tries 8 times in ${expected.at(-1)} ms where Math.random() is ${random}`, async () => {
+  Deno.test(`Database.query() tries 8 times in ${expected.at(-1)} ms where Math.random() is ${random} (fault 23)`, async () => {
     using time = new FakeTime();
     using _ = fixRandom(random);
     const { database, sentAt } = failing(postgresError());

@@ -13,7 +13,7 @@ import { connect, type ConnectOptions } from "../../src/postgres/mod.ts";
 /** A command to an instance. */
 export type Command =
   | { do: "run"; runId?: string; yields: number; pace?: number }
-  | { do: "hold"; runId?: string }
+  | { do: "hold"; runId?: string; dataIds?: string[] }
   | { do: "follow"; runId: string; after?: number }
   | { do: "abort"; runId: string; reason?: string }
   | { do: "sweep" };
@@ -92,7 +92,11 @@ async function obey(
     }
     case "hold": {
       const handle = await registry.registerBackground(
-        { pipelineName: "hold", runId: command.runId },
+        {
+          pipelineName: "hold",
+          runId: command.runId,
+          dataIds: command.dataIds,
+        },
         ({ runId, signal }) =>
           new Promise((_, reject) => {
             signal.addEventListener("abort", () => {

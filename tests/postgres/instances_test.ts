@@ -108,7 +108,7 @@ function expected(yields: number, after = 0): string[] {
 }
 
 testEachWay(
-  "PipelineRunRegistry.subscribe() follows a run of another instance, begun before, during or after the run",
+  "PipelineRunRegistry.subscribe() follows a run of another instance, begun before, during or after the run (fault 24) (fault 35)",
   async ({ options }) => {
     await using here = await openRegistry(options);
     await using there = await InstanceProcess.start(options);
@@ -142,7 +142,7 @@ testEachWay(
 );
 
 testEachWay(
-  "PipelineRunRegistry.abort() reaches a run of another instance",
+  "PipelineRunRegistry.abort() reaches a run of another instance (fault 36)",
   async ({ options }) => {
     await using here = await openRegistry(options);
     await using there = await InstanceProcess.start(options);
@@ -175,7 +175,7 @@ Deno.test("PipelineRunRegistry continues a run's event numbers, whichever instan
   assertEquals(events, ["6 Started", "7 Yield", "8 Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.registerBackground() refuses a run that is live on another instance", async () => {
+Deno.test("PipelineRunRegistry.registerBackground() refuses a run that is live on another instance (fault 34)", async () => {
   await using database = await openDatabase();
   await using here = await openRegistry({ url: database.url });
   await using there = await InstanceProcess.start({ url: database.url });
@@ -191,7 +191,7 @@ Deno.test("PipelineRunRegistry.registerBackground() refuses a run that is live o
 });
 
 testEachWay(
-  "PipelineRunRegistry.sweep() ends each run of a killed instance once, and no other run",
+  "PipelineRunRegistry.sweep() ends each run of a killed instance once, and no other run (fault 31)",
   async ({ options, sql }) => {
     const leased = { ...options, leaseDuration: 1_500 };
     await using here = await openRegistry(leased);
@@ -201,7 +201,8 @@ testEachWay(
       ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
     );
     const owner = await InstanceProcess.start(leased);
-    await owner.tell({ do: "hold" });
+    const dataId = crypto.randomUUID();
+    await owner.tell({ do: "hold", dataIds: [dataId] });
     const { runId } = await owner.told("began");
     const reader = registry.subscribe(runId).getReader();
     await reader.read();
@@ -230,14 +231,14 @@ testEachWay(
     ]);
     assertEquals(
       rows[1].run_info.replaceAll(" ", ""),
-      '{"data":"None","error":"lease_expired","reason":"lease_expired"}',
+      `{"data":["${dataId}"],"error":"lease_expired","reason":"lease_expired"}`,
     );
     assertEquals(registry.snapshotStatus(live.runId), { name: "Running" });
   },
 );
 
 testEachWay(
-  "PipelineRunRegistry keeps the sweeper's ending after its instance was frozen past its lease",
+  "PipelineRunRegistry keeps the sweeper's ending after its instance was frozen past its lease (fault 32)",
   async ({ options, sql }) => {
     const leased = { ...options, leaseDuration: 1_000 };
     await using here = await openRegistry(leased);
@@ -268,7 +269,7 @@ testEachWay(
   },
 );
 
-Deno.test("PipelineRunRegistry uses only the clock of the database for leases", async () => {
+Deno.test("PipelineRunRegistry uses only the clock of the database for leases (fault 37)", async () => {
   await using database = await openDatabase();
   await using here = await openRegistry({ url: database.url });
   const hour = 3_600_000;
@@ -292,7 +293,7 @@ Deno.test("PipelineRunRegistry uses only the clock of the database for leases", 
 });
 
 testEachWay(
-  "PipelineRunRegistry loses and repeats no event among eight instances while Postgres restarts",
+  "PipelineRunRegistry loses and repeats no event among eight instances while Postgres restarts (fault 18)",
   async (shared) => {
     const INSTANCES = 8;
     const RUNS = 50;

@@ -151,7 +151,7 @@ Deno.test("LogFollower.next() stays pending until there is news", async () => {
   assertEquals(await news, [yielded("a", 4)]);
 });
 
-Deno.test("LogFollower.next() asks again at each poll interval", async () => {
+Deno.test("LogFollower.next() asks again at each poll interval (fault 24)", async () => {
   using time = new FakeTime();
   const trial = new Trial();
   await trial.waiting("a");

@@ -115,7 +115,7 @@ Deno.test("Notifications probe whether notifications arrive every 30 s", async (
   assertEquals([trial.listens, trial.messages], [1, []]);
 });
 
-Deno.test("Notifications listen anew when an echo does not arrive, and say so", async () => {
+Deno.test("Notifications listen anew when an echo does not arrive, and say so (fault 25)", async () => {
   using trial = new Trial();
   trial.notifications.start();
   await passTime(trial.time, 10);

@@ -1,14 +1,20 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertInstanceOf } from "@std/assert";
 import { delay } from "@std/async/delay";
 import {
   type PostgresServer,
   startPostgresServer,
 } from "../../bench/postgres_server.ts";
-import { PipelineRunRegistry, type RunHandle } from "../../mod.ts";
+import {
+  PipelineRunRegistry,
+  type RegistryWarning,
+  RepositoryError,
+  type RunHandle,
+} from "../../mod.ts";
 import {
   connect,
   type PostgresPipelineRunRepository,
 } from "../../src/postgres/mod.ts";
+import { assertPending } from "../assert_pending.ts";
 import { InstanceProcess } from "./instance_process.ts";
 
 const LEASE = {
@@ -49,7 +55,7 @@ const OUTAGES: Record<
 };
 
 for (const [name, outage] of Object.entries(OUTAGES)) {
-  Deno.test(`PipelineRunRegistry.withOrphanReset() ends no live run after Postgres ${name} for longer than a lease, but the dead ones`, async () => {
+  Deno.test(`PipelineRunRegistry.withOrphanReset() ends no live run after Postgres ${name} for longer than a lease, but the dead ones (fault 33)`, async () => {
     await using server = await startPostgresServer();
     await using repository = await connectTo(server);
     await using registry = new PipelineRunRegistry({ repository, onWarning });
@@ -94,3 +100,38 @@ for (const [name, outage] of Object.entries(OUTAGES)) {
     );
   });
 }
+
+Deno.test("PipelineRunRegistry.subscribe() polls again when Postgres answers again (fault 20)", async () => {
+  await using server = await startPostgresServer();
+  const limits = { statementTimeout: 300, pollInterval: 50 };
+  await using repository = await connect(server.url, { ...limits, onWarning });
+  await using registry = new PipelineRunRegistry({ repository, onWarning });
+  const failed = Promise.withResolvers<RegistryWarning>();
+  await using other = await connect(server.url, {
+    ...limits,
+    listener: false,
+    onWarning: (warning) => warning.kind === "log" && failed.resolve(warning),
+  });
+  await using follower = new PipelineRunRegistry({
+    repository: other,
+    onWarning,
+  });
+  const { promise: work, resolve: complete } = Promise.withResolvers<void>();
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    () => work,
+  );
+  const reader = follower.subscribe(runId).getReader();
+  assertEquals((await reader.read()).value?.kind, "Started");
+  const last = reader.read();
+  await server.suspend();
+  const { cause } = await failed.promise;
+  assertInstanceOf(cause, RepositoryError);
+  assertEquals(cause.message, "Postgres did not answer in 300 ms");
+  complete();
+  await assertPending(last, outcome);
+  server.resume();
+  assertEquals((await last).value?.kind, "Completed");
+  assertEquals((await outcome).durable, true);
+  assertEquals((await reader.read()).done, true);
+});

@@ -223,7 +223,7 @@ Deno.test("PostgresPipelineRunRepository.migrate() may take longer than other st
   }
 });
 
-Deno.test("PostgresPipelineRunRepository.migrate() names missing columns", async () => {
+Deno.test("PostgresPipelineRunRepository.migrate() names missing columns (fault 29)", async () => {
   await using database = await openDatabase();
   await database.sql.unsafe(
     schemaSql.replace("dataset_id uuid,\n", "dataset_id uuid\n")
@@ -249,7 +249,7 @@ Deno.test("PostgresPipelineRunRepository.logPipelineRun() reports a missing tabl
   assertEquals(error.transient, false);
 });
 
-Deno.test("PostgresPipelineRunRepository dates a row after its run's last row, even if the clock was set back", async () => {
+Deno.test("PostgresPipelineRunRepository dates a row after its run's last row, even if the clock was set back (fault 37)", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   const row = transition("STARTED");
@@ -269,7 +269,7 @@ Deno.test("PostgresPipelineRunRepository dates a row after its run's last row, e
   ]);
 });
 
-Deno.test("PostgresPipelineRunRepository.logPipelineRun() refuses only the row at fault", async () => {
+Deno.test("PostgresPipelineRunRepository.logPipelineRun() refuses only the bad row", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   await database.sql`
@@ -321,7 +321,7 @@ Deno.test("PostgresPipelineRunRepository writes pending rows in two statements a
   assertEquals(statements, 2);
 });
 
-Deno.test("PostgresPipelineRunRepository can repeat a statement whose answer was lost without writing twice", async () => {
+Deno.test("PostgresPipelineRunRepository can repeat a statement whose answer was lost without writing twice (fault 19)", async () => {
   await using opened = await open();
   const { database } = opened;
   let lost = 0;
@@ -349,7 +349,7 @@ Deno.test("PostgresPipelineRunRepository can repeat a statement whose answer was
 
 // postgres.js gives the answers of a busy connection to the wrong callers from
 // then on, once a parameter cannot be serialised.
-Deno.test("PostgresPipelineRunRepository sends only strings and nulls as parameters", async () => {
+Deno.test("PostgresPipelineRunRepository sends only strings and nulls as parameters (fault 26)", async () => {
   await using opened = await open();
   const { database } = opened;
   const sql = postgres(database.url, { max: 1 });
@@ -413,7 +413,7 @@ Deno.test("PostgresPipelineRunRepository.listRecentWithAttribution() returns the
   );
 });
 
-Deno.test("PostgresPipelineRunRepository.resetOrphans() ends each orphan once, however many callers reset at once", async () => {
+Deno.test("PostgresPipelineRunRepository.resetOrphans() ends each orphan once, however many callers reset at once (fault 33)", async () => {
   await using opened = await open();
   const { repository, database } = opened;
   const rows = Array.from({ length: 30 }, () => transition("STARTED"));
@@ -461,7 +461,7 @@ Deno.test("PostgresPipelineRunRepository writes again after Postgres was killed 
   }
 });
 
-Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres does not answer", async () => {
+Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres does not answer (fault 20)", async () => {
   await using server = await startPostgresServer();
   const sql = postgres(server.url, {
     onnotice: () => {},
@@ -498,7 +498,7 @@ Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres do
   }
 });
 
-Deno.test("PostgresPipelineRunRepository refuses writes when too much is pending", async () => {
+Deno.test("PostgresPipelineRunRepository refuses writes when too much is pending (fault 21) (fault 22)", async () => {
   const down: PostgresClient = {
     unsafe: () => Promise.reject(new Error("down")),
   };
@@ -554,15 +554,23 @@ Deno.test("PostgresPipelineRunRepository waits 5 s for an answer by default", as
   await rejected;
 });
 
-Deno.test("PostgresPipelineRunRepository refuses options that are out of range", () => {
+Deno.test("PostgresPipelineRunRepository refuses options that are out of range (fault 9)", () => {
   const client: PostgresClient = { unsafe: () => Promise.resolve([]) };
   assertThrows(
     () => new PostgresPipelineRunRepository(client, { renewInterval: 60_000 }),
     RangeError,
     "renewInterval must be less than leaseDuration",
   );
-  for (const name of ["leaseDuration", "writeTimeout", "maxQueuedBytes"]) {
-    for (const value of [0, -1, NaN]) {
+  const delays = [
+    "statementTimeout",
+    "leaseDuration",
+    "renewInterval",
+    "pollInterval",
+  ];
+  const others = ["writeTimeout", "maxQueuedBytes", "logRetention"];
+  for (const name of [...delays, ...others]) {
+    const infinite = delays.includes(name) ? [Infinity, 2 ** 31] : [];
+    for (const value of [0, -1, NaN, ...infinite]) {
       assertThrows(
         () => new PostgresPipelineRunRepository(client, { [name]: value }),
         RangeError,

@@ -1,14 +1,17 @@
 import {
   assert,
   assertEquals,
+  assertInstanceOf,
   assertMatch,
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import postgres from "postgres";
 import {
   PipelineRunRegistry,
   type RegistryWarning,
   RepositoryError,
+  RunAlreadyActiveError,
   type RunContext,
   type RunEvent,
   UnknownRunError,
@@ -20,6 +23,7 @@ import {
 } from "../../src/postgres/mod.ts";
 import { createRunHandler } from "../../src/http/mod.ts";
 import { assertPending } from "../assert_pending.ts";
+import { transition } from "../repository/repository_contract.ts";
 import { type Database, openDatabase } from "./open_database.ts";
 import { statementName } from "./statement_name.ts";
 
@@ -115,7 +119,7 @@ Deno.test("PipelineRunRegistry reports exactly how many events were dropped from
   assertEquals(events.at(-1)?.kind, "Completed");
 });
 
-Deno.test("RunContext.publish() refuses payloads that the log cannot hold, and the run goes on", async () => {
+Deno.test("RunContext.publish() refuses payloads that the log cannot hold, and the run goes on (fault 30) (fault 41)", async () => {
   await using opened = await open();
   const { registry } = opened;
   const { runId, phase } = await registry.registerInline(
@@ -641,4 +645,284 @@ Deno.test("PipelineRunRegistry keeps the lease of a run whose first statement is
   `;
   assertEquals(kinds.map(({ kind }) => kind), ["Started", "Errored"]);
   await reader.cancel();
+});
+
+/** A registry, and those of as many other instances on its database. */
+async function openInstances(
+  count: number,
+  options?: PostgresPipelineRunRepositoryOptions,
+): Promise<AsyncDisposable & Opened & { registries: PipelineRunRegistry[] }> {
+  const stack = new AsyncDisposableStack();
+  const opened = stack.use(await open());
+  const registries = Array.from({ length: count }, () => {
+    const repository = stack.use(
+      new PostgresPipelineRunRepository(opened.database.sql, options),
+    );
+    return stack.use(new PipelineRunRegistry({ repository }));
+  });
+  return {
+    ...opened,
+    registries,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** The statuses of a run's rows, in order. */
+async function trail({ sql }: Database, runId: string): Promise<string[]> {
+  const rows = await sql`
+    select status from pipeline_runs
+    where pipeline_run_id = ${runId} order by created_at
+  `;
+  return rows.map(({ status }) => status.replace("DATASET_PROCESSING_", ""));
+}
+
+Deno.test("PipelineRunRegistry.registerBackground() lets one of eight instances have a run id (fault 34)", async () => {
+  await using opened = await openInstances(8);
+  const spec = { pipelineName: "work", runId: crypto.randomUUID() };
+  let called = 0;
+  const results = await Promise.allSettled(
+    opened.registries.map((registry) =>
+      registry.registerBackground(spec, ({ signal }) => {
+        called++;
+        return new Promise((go) => signal.addEventListener("abort", go));
+      })
+    ),
+  );
+  const refused = results.filter(({ status }) => status === "rejected");
+  assertEquals(refused.length, 7);
+  for (const { reason } of refused as PromiseRejectedResult[]) {
+    assertInstanceOf(reason, RunAlreadyActiveError);
+    assertEquals(reason.runId, spec.runId);
+  }
+  await opened.registry.abort(spec.runId);
+  for (const result of results) {
+    if (result.status === "fulfilled") await result.value.outcome;
+  }
+  assertEquals(called, 1);
+  assertEquals(await trail(opened.database, spec.runId), [
+    "STARTED",
+    "ERRORED",
+  ]);
+});
+
+Deno.test("PipelineRunRegistry.sweep() ends each dead run once, whichever instances sweep at once (fault 38)", async () => {
+  await using opened = await openInstances(6, { renewInterval: 50 });
+  const { database, registry } = opened;
+  const runIds = [await orphan(opened), await orphan(opened)];
+  const reports = await Promise.all(
+    opened.registries.map((each) => each.sweep()),
+  );
+  assertEquals(reports.reduce((sum, { reaped }) => sum + reaped, 0), 2);
+  await registry.sweep();
+  for (const runId of runIds) {
+    assertEquals(await trail(database, runId), ["STARTED", "ERRORED"]);
+    const events = await database.sql`
+      select seq::int, kind from pipeline_run_events
+      where pipeline_run_id = ${runId} order by seq
+    `;
+    assertEquals(events.map(({ seq, kind }) => `${seq} ${kind}`), [
+      "1 Started",
+      "2 Errored",
+    ]);
+  }
+});
+
+Deno.test("PipelineRunRegistry.withOrphanReset() of instances that start at once resets an orphan once, and no live run (fault 33)", async () => {
+  await using opened = await open();
+  const { database, registry, repository } = opened;
+  const orphanId = crypto.randomUUID();
+  await repository.logPipelineRun(
+    transition("STARTED", { pipelineRunId: orphanId }),
+  );
+  const live = await registry.registerBackground(
+    { pipelineName: "live" },
+    ({ signal }) => new Promise((go) => signal.addEventListener("abort", go)),
+  );
+  for await (const _ of registry.subscribe(live.runId, { durable: true })) {
+    break;
+  }
+  await using stack = new AsyncDisposableStack();
+  await Promise.all(Array.from({ length: 8 }, async () => {
+    const repository = stack.use(
+      new PostgresPipelineRunRepository(database.sql),
+    );
+    stack.use(await PipelineRunRegistry.withOrphanReset({ repository }));
+  }));
+  assertEquals(await trail(database, orphanId), ["STARTED", "ERRORED"]);
+  assertEquals(await trail(database, live.runId), ["STARTED"]);
+  assertEquals((await registry.status(live.runId))?.phase, { name: "Running" });
+});
+
+Deno.test("PipelineRunRegistry writes the ending of work that throws what Postgres cannot store (fault 30) (fault 42)", async () => {
+  await using opened = await open();
+  const { registry, repository } = opened;
+  for (
+    const [thrown, message] of [
+      ["a\0b\ud800c", "a\ufffdb\ufffdc"],
+      ["'); drop table pipeline_runs; --\\u0000{}\"", undefined],
+      ["🎒".repeat(1_000_000), "🎒".repeat(5_000) + "…"],
+    ] as [string, string | undefined][]
+  ) {
+    const expected = message ?? thrown;
+    const { runId, phase, durable } = await registry.registerInline(
+      { pipelineName: "work" },
+      () => {
+        throw new Error(thrown);
+      },
+    );
+    assertEquals([phase, durable], [
+      { name: "Errored", message: expected },
+      true,
+    ]);
+    const row = await repository.getPipelineRun(runId);
+    assertEquals(row?.runInfo, { data: "None", error: expected });
+    await using other = new PipelineRunRegistry({ repository });
+    const last = (await Array.fromAsync(other.subscribe(runId))).at(-1);
+    assertEquals(last?.kind === "Errored" && last.message, expected);
+  }
+});
+
+/** How a database comes to refuse writes, given a client for its owner. */
+const REFUSALS: Record<string, (sql: postgres.Sql) => PromiseLike<unknown>> = {
+  "is read-only": (sql) => sql`set default_transaction_read_only = on`.simple(),
+  // Stands for a disk that is full.
+  "has no space left": (sql) =>
+    sql`
+      create function refuse() returns trigger language plpgsql as $$
+      begin
+        raise exception 'No space left on device' using errcode = '53100';
+      end $$;
+      create trigger refuse before insert on pipeline_runs
+        for each row execute function refuse()`.simple(),
+};
+for (const [name, refuse] of Object.entries(REFUSALS)) {
+  Deno.test(`PipelineRunRegistry ends a run, not durable, while the database ${name} (fault 28)`, async () => {
+    await using database = await openDatabase();
+    const sql = postgres(database.url, { max: 1, onnotice: () => {} });
+    const warnings: RegistryWarning[] = [];
+    const onWarning = (warning: RegistryWarning) => warnings.push(warning);
+    const repository = new PostgresPipelineRunRepository(sql, { onWarning });
+    try {
+      await repository.migrate();
+      await refuse(sql);
+      const registry = new PipelineRunRegistry({
+        repository,
+        onWarning,
+        endingTimeout: 200,
+      });
+      const { runId, outcome } = await registry.registerBackground(
+        { pipelineName: "work" },
+        ({ publish }) => publish(1),
+      );
+      const events = Array.fromAsync(registry.subscribe(runId));
+      const { phase, durable } = await outcome;
+      assertEquals([phase, durable], [{ name: "Completed" }, false]);
+      assertEquals((await events).map(seqAndKind), [
+        "1 Started",
+        "2 Yield",
+        "3 Completed",
+      ]);
+      assert(
+        warnings.some((warning) =>
+          warning.kind === "ending" && warning.runId === runId
+        ),
+      );
+      await registry.shutdown({ timeout: 0 });
+    } finally {
+      await repository.close({ timeout: 0 });
+      await sql.end({ timeout: 1 });
+    }
+  });
+}
+
+Deno.test("PipelineRunRegistry sends nothing but strings and nulls to the driver (fault 26)", async () => {
+  const types = new Set<string>();
+  const names = new Set<string | undefined>();
+  await using opened = await open({ renewInterval: 50 }, (client) => ({
+    unsafe(query, parameters = [], options) {
+      names.add(statementName(query));
+      for (const parameter of parameters) {
+        types.add(parameter === null ? "null" : typeof parameter);
+      }
+      return client.unsafe(query, parameters, options);
+    },
+  }));
+  const { registry, repository, warnings } = opened;
+  const cycle: Record<string, unknown> = {};
+  cycle.self = cycle;
+  const bad = [undefined, 1n, cycle, Symbol("bad"), () => {}, NaN, new Date(0)];
+  await using other = new PipelineRunRegistry({ repository });
+  await Promise.all(bad.map(async (value) => {
+    const runId = crypto.randomUUID();
+    const { outcome } = await registry.registerBackground(
+      { pipelineName: "work", runId },
+      async ({ publish, setPayload, signal }) => {
+        const aborted = new Promise((go) =>
+          signal.addEventListener("abort", go)
+        );
+        try {
+          publish(value);
+        } catch {
+          publish(runId);
+        }
+        await setPayload("bad", value).catch(() => {});
+        await setPayload("good", runId);
+        await aborted;
+      },
+    );
+    const events = Array.fromAsync(
+      other.subscribe(runId, { durable: true }),
+    );
+    for await (
+      const { seq } of registry.subscribe(runId, { durable: true })
+    ) if (seq === 2) break;
+    while ((await other.getPayload(runId)).good !== runId);
+    await other.abort(runId, value);
+    assertEquals((await outcome).durable, true);
+    assertEquals((await events).map(seqAndKind), [
+      "1 Started",
+      "2 Yield",
+      "3 Errored",
+    ]);
+    assertEquals((await other.status(runId))?.runId, runId);
+    await other.sweep();
+  }));
+  assertEquals(types, new Set(["string", "null"]));
+  for (const name of ["claim", "write steps", "renew", "request abort"]) {
+    assert(names.has(name), `"${name}" was not sent`);
+  }
+  assertEquals(warnings, []);
+});
+
+Deno.test("PipelineRunRegistry.shutdown() returns by its timeout and names the runs that are not durable while Postgres is away (fault 48)", async () => {
+  let away = Promise.resolve();
+  await using opened = await open({}, (client) => ({
+    unsafe: async (query, ...rest) => {
+      await away;
+      return await client.unsafe(query, ...rest);
+    },
+  }));
+  const { registry, warnings } = opened;
+  const spec = { pipelineName: "work" };
+  const ended = await registry.registerInline(spec, () => {});
+  const { promise, resolve } = Promise.withResolvers<void>();
+  away = promise;
+  const live = await Promise.all(
+    [1, 2].map(() =>
+      registry.registerBackground(spec, () => new Promise(() => {}))
+    ),
+  );
+  const started = performance.now();
+  await registry.shutdown({ timeout: 100 });
+  assert(performance.now() - started < 2_000);
+  for (const { outcome } of live) {
+    const { phase, durable } = await outcome;
+    assertEquals([phase.name, durable], ["Errored", false]);
+  }
+  const named = new Set(
+    warnings.flatMap(({ kind, runId }) => kind === "ending" ? [runId] : []),
+  );
+  for (const { runId } of live) assert(named.has(runId));
+  assert(!named.has(ended.runId));
+  resolve();
 });

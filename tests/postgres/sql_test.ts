@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { READ_ENDING, READ_EVENTS } from "../../src/postgres/sql/events.ts";
 import * as leases from "../../src/postgres/sql/leases.ts";
@@ -9,6 +9,8 @@ import {
   WRITE_WHOLE_RUNS,
 } from "../../src/postgres/sql/writes.ts";
 import { openDatabase } from "./open_database.ts";
+
+const SOURCES = new URL("../../src/", import.meta.url);
 
 /** What is done for one run, or a few of them, or those of one owner. */
 const STATEMENTS: Readonly<Record<string, { readonly text: string }>> = {
@@ -72,3 +74,22 @@ for (const size of ["small", "large"]) {
     });
   }
 }
+
+// A connection of postgres.js that is lost inside begin() can end the process.
+Deno.test("PostgresClient is used without begin(), savepoint() and reserve() (fault 27)", async () => {
+  const pending = [SOURCES];
+  const calls: string[] = [];
+  let files = 0;
+  for (let folder = pending.pop(); folder; folder = pending.pop()) {
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (isDirectory) pending.push(new URL(`${name}/`, folder));
+      if (!name.endsWith(".ts")) continue;
+      files++;
+      const text = await Deno.readTextFile(new URL(name, folder));
+      const [call] = /\.(begin|savepoint|reserve)\b/.exec(text) ?? [];
+      if (call !== undefined) calls.push(`${name}: ${call}`);
+    }
+  }
+  assertEquals(calls, []);
+  assert(files > 20);
+});
