@@ -103,7 +103,7 @@ for (const [name, outage] of Object.entries(OUTAGES)) {
 
 Deno.test("PipelineRunRegistry.subscribe() polls again when Postgres answers again (fault 20)", async () => {
   await using server = await startPostgresServer();
-  const limits = { statementTimeout: 300, pollInterval: 50 };
+  const limits = { statementTimeout: 1_000, pollInterval: 50 };
   await using repository = await connect(server.url, { ...limits, onWarning });
   await using registry = new PipelineRunRegistry({ repository, onWarning });
   const failed = Promise.withResolvers<RegistryWarning>();
@@ -127,7 +127,7 @@ Deno.test("PipelineRunRegistry.subscribe() polls again when Postgres answers aga
   await server.suspend();
   const { cause } = await failed.promise;
   assertInstanceOf(cause, RepositoryError);
-  assertEquals(cause.message, "Postgres did not answer in 300 ms");
+  assertEquals(cause.message, "Postgres did not answer in 1000 ms");
   complete();
   await assertPending(last, outcome);
   server.resume();

@@ -469,8 +469,8 @@ Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres do
   });
   try {
     await using repository = new PostgresPipelineRunRepository(sql, {
-      statementTimeout: 200,
-      writeTimeout: 300,
+      statementTimeout: 500,
+      writeTimeout: 1_000,
       onWarning: () => {},
     });
     await repository.migrate();
@@ -481,15 +481,15 @@ Deno.test("PostgresPipelineRunRepository keeps its time limits while Postgres do
       assertRejects(
         () => repository.logPipelineRun(row),
         RepositoryError,
-        "Nothing was written in 300 ms",
+        "Nothing was written in 1000 ms",
       ),
       assertRejects(
         () => repository.listRecent(undefined, 1),
         RepositoryError,
-        "Postgres did not answer in 200 ms",
+        "Postgres did not answer in 500 ms",
       ),
     ]);
-    assert(performance.now() - started < 2_000);
+    assert(performance.now() - started < 4_000);
     await server.resume();
     await repository.logPipelineRun(row);
     assertEquals((await repository.listRecent(undefined, 9)).length, 1);
