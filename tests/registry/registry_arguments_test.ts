@@ -27,6 +27,7 @@ const ON_RUN_ID: Record<
     registry.registerBackground({ ...SPEC, runId }, noop),
   "subscribe()": (registry, runId) => registry.subscribe(runId),
   "snapshotStatus()": (registry, runId) => registry.snapshotStatus(runId),
+  "status()": (registry, runId) => registry.status(runId),
   "abort()": (registry, runId) => registry.abort(runId),
   "getPayload()": (registry, runId) => registry.getPayload(runId),
   "publishAlreadyCompleted()": (registry, runId) =>
