@@ -34,7 +34,8 @@ const plan = commandsOf(
   fc.record({
     on,
     name: fc.constantFrom(
-      ...["claim", "write steps", "write steps again"] as const,
+      ...["claim", "claim", "claim", "claim"] as const,
+      ...["write steps", "write steps again"] as const,
       ...FAULTY_STATEMENTS,
     ),
     fault,
@@ -100,7 +101,7 @@ const sweep = commandsOf(
 
 const freeze = commandsOf(
   "freeze",
-  fc.record({ on, isFrozen: fc.boolean() }),
+  fc.record({ on, isFrozen: fc.constantFrom(false, false, true) }),
   async ({ on, isFrozen }, { instances }) => {
     const { client } = instances[on];
     if (isFrozen) await client.freeze();
@@ -123,5 +124,5 @@ const arrive = commandsOf("arrive", on, async (on, { instances }) => {
 export const LEASE_COMMANDS: fc.Arbitrary<LeaseCommand>[] = [
   ...[plan, plan, plan, plan, register, register, register],
   ...[publish, settle, settle, abort, expire, sweep, sweep],
-  ...[takeOver, takeOver, freeze, arrive, arrive],
+  ...[takeOver, freeze, freeze, arrive, arrive],
 ];

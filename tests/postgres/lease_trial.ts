@@ -170,27 +170,35 @@ export class LeaseTrial implements AsyncDisposable {
 
   /** Compares what was told and what is in the tables with what may be. */
   async check(): Promise<void> {
+    // What is told before the tables are read must be in them.
+    const ended = this.attempts.filter(({ outcome }) => outcome !== undefined);
+    const holders = this.attempts.filter(this.#isHolder);
+    const { behind, events, live } = await this.#tables.read();
+    assertEquals(behind, 0, "a lease is behind its log");
+    for (const holder of holders.filter(this.#isHolder)) {
+      assert(live.has(holder.claim!.claimId), "a lease is lost");
+    }
     for (const runId of this.ids) {
       const attempts = this.attempts.filter((each) => each.runId === runId);
-      const holders = attempts.filter((each) =>
-        isOpen(each) && !this.#isExpired(each)
-      );
-      assert(holders.length <= 1, `two instances hold run ${runId}`);
-      const events = await this.#tables.events(runId);
-      checkLog(events, this.expired.get(runId)?.size ?? 0);
-      for (const attempt of attempts) {
-        checkOutcome(attempt, events, {
+      const own = events.filter((each) => each.runId === runId);
+      checkLog(own, this.expired.get(runId)?.size ?? 0);
+      for (const attempt of ended.filter((each) => each.runId === runId)) {
+        checkOutcome(attempt, own, {
           isAborted: this.aborted.has(runId),
           isExpired: this.#isExpired(attempt),
         });
       }
+      assert(
+        attempts.filter(this.#isHolder).length <= 1,
+        `two instances hold run ${runId}`,
+      );
       await this.#checkStatus(runId, attempts);
     }
   }
 
   /** Lets everything come to its end, the late statements last. */
   async finish(): Promise<void> {
-    for (const { client } of this.instances) client.heal();
+    for (const { client } of this.instances) client.thaw();
     for (const attempt of this.attempts) {
       if (attempt.told !== "work") continue;
       attempt.told = "complete";
@@ -204,9 +212,10 @@ export class LeaseTrial implements AsyncDisposable {
     await this.#allReleased();
     this.givenUp.clear();
     await this.check();
+    const { events } = await this.#tables.read();
     for (const runId of this.ids) {
-      const events = await this.#tables.events(runId);
-      checkRows(events, await this.#tables.statuses(runId));
+      const own = events.filter((each) => each.runId === runId);
+      checkRows(own, await this.#tables.statuses(runId));
     }
   }
 
@@ -257,7 +266,7 @@ export class LeaseTrial implements AsyncDisposable {
   /** A claim that was given up is released behind the caller's back. */
   async #allReleased(): Promise<void> {
     const by = Date.now() + END;
-    while ((await this.#tables.liveClaims()).size > 0) {
+    while ((await this.#tables.read()).live.size > 0) {
       assert(Date.now() < by, "a lease is live whose run has ended");
       await delay(10);
     }
@@ -273,11 +282,16 @@ export class LeaseTrial implements AsyncDisposable {
 
   /** Those of some attempts that hold their lease. */
   async #live(attempts: readonly LeasedAttempt[]): Promise<LeasedAttempt[]> {
-    const live = await this.#tables.liveClaims();
+    const { live } = await this.#tables.read();
     return attempts.filter(({ claim }) =>
       claim !== undefined && live.has(claim.claimId)
     );
   }
+
+  /** Whether nothing but a lost lease may end an attempt. */
+  readonly #isHolder = (attempt: LeasedAttempt): boolean =>
+    isOpen(attempt) && attempt.told === "work" &&
+    !this.aborted.has(attempt.runId) && !this.#isExpired(attempt);
 
   #isExpired({ claim, runId }: LeasedAttempt): boolean {
     if (claim === undefined) return false;
