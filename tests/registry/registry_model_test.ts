@@ -28,6 +28,6 @@ Deno.test("PipelineRunRegistry keeps its contract in any sequence of calls, what
         await trial.finish();
       },
     ),
-    { numRuns: 1_500 },
+    { numRuns: 1_000 },
   );
 });
