@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { type Fault, FAULTY_STATEMENTS } from "./faulty_client.ts";
+import { isOpen } from "./leased_attempt.ts";
 import type { LeaseTrial } from "./lease_trial.ts";
 
 /** One step of a sequence, printed as a call. */
@@ -22,11 +23,11 @@ function commandsOf<A>(
 }
 
 const on = fc.constantFrom(0, 1);
-const run = fc.constantFrom(0, 1);
+const run = fc.constantFrom(0, 0, 0, 1);
 const target = fc.record({ on, run });
 const fault: fc.Arbitrary<Fault> = fc.constantFrom(
-  ...["late", "late", "stray", "stray", "lose", "lose"] as const,
-  ...["miss", "delay", "break", "refuse"] as const,
+  ...["late", "late", "stray", "stray", "lose", "miss"] as const,
+  ...["delay", "break", "break", "refuse", "refuse"] as const,
 );
 
 const plan = commandsOf(
@@ -61,6 +62,14 @@ const publish = commandsOf("publish", run, (run, { attempts, ids }) => {
   for (const { context, runId } of attempts) {
     if (runId === ids[run]) context?.publish("step");
   }
+});
+
+const publishTwice = commandsOf("publish twice", run, async (run, trial) => {
+  const attempt = trial.attempts.findLast((each) =>
+    each.runId === trial.ids[run] && each.context !== undefined &&
+    isOpen(each)
+  );
+  if (attempt !== undefined) await trial.publishTwice(attempt);
 });
 
 const settle = commandsOf(
@@ -122,7 +131,7 @@ const arrive = commandsOf("arrive", on, async (on, { instances }) => {
 
 /** All commands, each as often as it is useful. */
 export const LEASE_COMMANDS: fc.Arbitrary<LeaseCommand>[] = [
-  ...[plan, plan, plan, plan, register, register, register],
-  ...[publish, settle, settle, abort, expire, sweep, sweep],
-  ...[takeOver, freeze, freeze, arrive, arrive],
+  ...[plan, plan, plan, plan, register, register, register, register],
+  ...[publish, publishTwice, settle, settle, abort, expire, sweep, sweep],
+  ...[takeOver, takeOver, freeze, freeze, arrive, arrive],
 ];

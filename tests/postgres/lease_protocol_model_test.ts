@@ -22,7 +22,7 @@ async function always(claimsAreTimely: boolean): Promise<void> {
         await trial.finish();
       },
     ),
-    { numRuns: 120 },
+    { numRuns: 160 },
   );
 }
 

@@ -110,6 +110,24 @@ export class LeaseTrial implements AsyncDisposable {
     }
   }
 
+  /** Publishes twice; the first write is repeated, and once more after the second. */
+  async publishTwice(
+    { context, instance, runId }: LeasedAttempt,
+  ): Promise<void> {
+    const { client } = instance;
+    client.plan("write steps", "lose");
+    client.plan("write steps again", "stray");
+    for (let i = 0; i < 2; i++) {
+      const before = await this.#countEvents(runId);
+      context!.publish(i);
+      const by = Date.now() + PATIENCE;
+      while (await this.#countEvents(runId) === before) {
+        if (client.isFrozen || Date.now() > by) return;
+      }
+    }
+    while (await client.arrive());
+  }
+
   /** Lets the lease of a run expire. */
   async expire(runId: string): Promise<void> {
     const claim = await this.#tables.expire(runId);
@@ -261,6 +279,11 @@ export class LeaseTrial implements AsyncDisposable {
 
   async #allSettled(): Promise<void> {
     while (this.#pending.size > 0) await Promise.all(this.#pending);
+  }
+
+  async #countEvents(runId: string): Promise<number> {
+    const { events } = await this.#tables.read();
+    return events.filter((each) => each.runId === runId).length;
   }
 
   /** A claim that was given up is released behind the caller's back. */
