@@ -20,7 +20,7 @@ import { turn } from "./turn.ts";
 /** How long a command waits for what it began, in milliseconds. */
 const PATIENCE = 250;
 /** How long everything may take to come to an end, in milliseconds. */
-const END = 4_000;
+const END = 15_000;
 
 /** Two instances over one database, each with a client that fails as planned. */
 export class LeaseTrial implements AsyncDisposable {
