@@ -34,13 +34,20 @@ class Trial implements AsyncDisposable {
     return new Trial(opened);
   }
 
-  async claim(claimId: string): Promise<unknown> {
-    const values = { runId: RUN_ID, owner: OWNER, claimId, duration: 60_000 };
+  /** Claims the run behind an attempt. */
+  async claim(claimId: string, expected = 0): Promise<unknown> {
+    const values = {
+      runId: RUN_ID,
+      owner: OWNER,
+      claimId,
+      expected,
+      duration: 60_000,
+    };
     return (await this.database.execute(CLAIM, values))[0];
   }
 
-  async release(claimId: string): Promise<void> {
-    const values = { runId: RUN_ID, owner: OWNER, claimId };
+  async release(claimId: string, expected = 0): Promise<void> {
+    const values = { runId: RUN_ID, owner: OWNER, claimId, expected };
     await this.database.execute(RELEASE, values);
   }
 
@@ -77,9 +84,9 @@ class Trial implements AsyncDisposable {
 Deno.test("CLAIM takes the lease of an attempt that has ended, behind its events", async () => {
   await using trial = await Trial.open();
   assertEquals(await trial.claim(FIRST), [1, 0]);
-  assertEquals(await trial.claim(SECOND), undefined);
   await trial.log(3, "Completed");
-  assertEquals(await trial.claim(SECOND), [2, 3]);
+  assertEquals(await trial.claim(SECOND), [1]);
+  assertEquals(await trial.claim(SECOND, 1), [2, 3]);
   assertEquals(await trial.lease(), {
     claim: SECOND,
     generation: 2,
@@ -90,16 +97,35 @@ Deno.test("CLAIM takes the lease of an attempt that has ended, behind its events
   });
 });
 
+Deno.test("CLAIM takes no live lease", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  const before = await trial.lease();
+  for (const expected of [0, 1, 2]) {
+    assertEquals(await trial.claim(SECOND, expected), undefined);
+  }
+  assertEquals(await trial.lease(), before);
+});
+
 Deno.test("CLAIM keeps its lease as it is when it is repeated (fault 19)", async () => {
   await using trial = await Trial.open();
   await trial.claim(FIRST);
   await trial.log(2, "Completed");
-  await trial.claim(SECOND);
+  await trial.claim(SECOND, 1);
   await trial.requestAbort("enough");
   const before = await trial.lease();
   assertEquals([before.generation, before.abort_reason], [2, "enough"]);
-  assertEquals(await trial.claim(SECOND), [2, 2]);
+  assertEquals(await trial.claim(SECOND, 1), [2, 2]);
   assertEquals(await trial.lease(), before);
+});
+
+Deno.test("CLAIM keeps its generation when its first attempt arrives last", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.log(2, "Completed");
+  await trial.claim(SECOND, 1);
+  assertEquals(await trial.claim(SECOND, 0), [2, 2]);
+  assertEquals((await trial.lease()).generation, 2);
 });
 
 Deno.test("CLAIM keeps where its attempt begins when it is repeated after the first events", async () => {
@@ -120,30 +146,75 @@ Deno.test("CLAIM does not take up its own attempt after the ending", async () =>
   assertEquals(await trial.lease(), before);
 });
 
+Deno.test("CLAIM does not take up an attempt before the last", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.log(1, "Completed");
+  await trial.claim(SECOND, 1);
+  await trial.log(2, "Completed");
+  const before = await trial.lease();
+  assertEquals(await trial.claim(FIRST), [2]);
+  assertEquals(await trial.lease(), before);
+});
+
+Deno.test("CLAIM that was refused takes nothing when it arrives again after the end", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  assertEquals(await trial.claim(SECOND), undefined);
+  await trial.log(1, "Completed");
+  const before = await trial.lease();
+  assertEquals(await trial.claim(SECOND), [1]);
+  assertEquals(await trial.lease(), before);
+});
+
 Deno.test("CLAIM forgets the abort request of the attempt before", async () => {
   await using trial = await Trial.open();
   await trial.claim(FIRST);
   await trial.requestAbort("enough");
   await trial.log(1, "Completed");
-  await trial.claim(SECOND);
+  await trial.claim(SECOND, 1);
   assertEquals((await trial.lease()).abort_reason, null);
 });
 
-Deno.test("RELEASE gives up a claim that arrives later", async () => {
+Deno.test("RELEASE gives up a claim", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.release(FIRST);
+  const { generation, ended } = await trial.lease();
+  assertEquals([generation, ended], [1, true]);
+  assertEquals(await trial.claim(FIRST), undefined);
+});
+
+Deno.test("RELEASE gives up a claim on a new run that arrives later", async () => {
   await using trial = await Trial.open();
   await trial.release(FIRST);
   assertEquals(await trial.claim(FIRST), undefined);
-  assertEquals(await trial.claim(SECOND), [1, 0]);
+  assertEquals(await trial.claim(SECOND), [1]);
+  assertEquals(await trial.claim(SECOND, 1), [2, 0]);
+});
+
+Deno.test("RELEASE gives up a claim on an ended run that arrives later", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
   await trial.log(4, "Completed");
-  await trial.release(THIRD);
-  assertEquals(await trial.claim(THIRD), undefined);
-  assertEquals((await trial.lease()).last_seq, 4);
+  await trial.release(SECOND, 1);
+  assertEquals(await trial.claim(SECOND, 1), [2]);
+  assertEquals(await trial.claim(THIRD, 2), [3, 4]);
 });
 
 Deno.test("RELEASE leaves the live lease of another claim alone", async () => {
   await using trial = await Trial.open();
   await trial.claim(FIRST);
   const before = await trial.lease();
-  await trial.release(SECOND);
+  for (const expected of [0, 1]) await trial.release(SECOND, expected);
+  assertEquals(await trial.lease(), before);
+});
+
+Deno.test("RELEASE leaves an attempt alone that ended later than expected", async () => {
+  await using trial = await Trial.open();
+  await trial.claim(FIRST);
+  await trial.log(1, "Completed");
+  const before = await trial.lease();
+  await trial.release(SECOND, 0);
   assertEquals(await trial.lease(), before);
 });

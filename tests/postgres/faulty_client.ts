@@ -58,25 +58,14 @@ export class FaultyClient implements PostgresClient {
   /** The newest claim on each run. */
   readonly claims: Map<string, SentClaim> = new Map();
   readonly #client: PostgresClient;
-  readonly #onClaim:
-    | ((runId: string, claimId: string) => Promise<void>)
-    | undefined;
   readonly #planned: { name: FaultyStatement; fault: Fault }[] = [];
   readonly #strays: Sent[] = [];
   #executing = 0;
   #thawed: PromiseWithResolvers<void> | undefined;
 
-  /**
-   * @param client The client that executes the statements.
-   * @param onClaim Called before a claim is executed; with it, a claim that was refused
-   * does not arrive once more.
-   */
-  constructor(
-    client: PostgresClient,
-    onClaim?: (runId: string, claimId: string) => Promise<void>,
-  ) {
+  /** @param client The client that executes the statements. */
+  constructor(client: PostgresClient) {
     this.#client = client;
-    this.#onClaim = onClaim;
   }
 
   get isFrozen(): boolean {
@@ -113,26 +102,6 @@ export class FaultyClient implements PostgresClient {
     return stray !== undefined;
   }
 
-  /** Executes the late claims on a run, but for one claim. */
-  async arriveClaims(runId: string, claimId: string): Promise<void> {
-    const others = this.#takeClaims(({ parameters }) =>
-      parameters[0] === runId && parameters[2] !== claimId
-    );
-    for (const claim of others) {
-      await claim.execute().catch(() => {});
-    }
-  }
-
-  #takeClaims(isTaken: (sent: Sent) => boolean): Sent[] {
-    const claims = this.#strays.filter((sent) =>
-      sent.name === "claim" && isTaken(sent)
-    );
-    for (const claim of claims) {
-      this.#strays.splice(this.#strays.indexOf(claim), 1);
-    }
-    return claims;
-  }
-
   async unsafe(
     query: string,
     parameters: (string | number | null)[] = [],
@@ -141,22 +110,13 @@ export class FaultyClient implements PostgresClient {
     const name = statementName(query)!;
     const claim = name === "claim" ? this.#noteClaim(parameters) : undefined;
     await this.#thawed?.promise;
-    if (claim !== undefined) {
-      await this.#onClaim?.(parameters[0] as string, claim.claimId);
-    }
     const execute = async () =>
       await this.#client.unsafe(query, parameters, { prepare });
     const sent = { name, parameters, execute };
     this.#executing++;
     const rows = await this.#executeFaultily(sent)
       .finally(() => this.#executing--);
-    if (claim !== undefined) {
-      claim.firstSeq = firstSeqOf(rows);
-      const isRefused = claim.firstSeq === undefined;
-      if (isRefused && this.#onClaim !== undefined) {
-        this.#takeClaims((sent) => sent.parameters[2] === claim.claimId);
-      }
-    }
+    if (claim !== undefined) claim.firstSeq = firstSeqOf(rows);
     return rows;
   }
 
@@ -201,9 +161,10 @@ export class FaultyClient implements PostgresClient {
   }
 }
 
-/** What the answer to a claim says; `undefined` if it was refused. */
+/** What the answer to a claim says; `undefined` if it was not taken. */
 function firstSeqOf([row]: readonly unknown[]): number | undefined {
   if (row === undefined) return undefined;
   const [json] = Object.values(row as Record<string, string>);
-  return JSON.parse(json)[1] + 1;
+  const [_generation, lastSeq] = JSON.parse(json);
+  return lastSeq === undefined ? undefined : lastSeq + 1;
 }

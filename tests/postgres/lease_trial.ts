@@ -34,19 +34,13 @@ export class LeaseTrial implements AsyncDisposable {
   /** The runs of which a claim was given up. */
   readonly givenUp: Set<string> = new Set();
   readonly #tables: LeaseTables;
-  readonly #claimsAreTimely: boolean;
   readonly #pending = new Set<Promise<unknown>>();
   readonly #random = Math.random;
   /** How many calls of the registries are under way. */
   #operations = 0;
 
-  /**
-   * @param claimsAreTimely Whether late claims arrive before their run is claimed
-   * again, and never after they were refused.
-   */
-  constructor(sql: postgres.Sql, claimsAreTimely: boolean) {
+  constructor(sql: postgres.Sql) {
     this.#tables = new LeaseTables(sql, this.ids);
-    this.#claimsAreTimely = claimsAreTimely;
     // The shortest waits between retries.
     Math.random = () => 1 - Number.EPSILON;
     this.instances = [this.#open(sql), this.#open(sql)];
@@ -177,7 +171,6 @@ export class LeaseTrial implements AsyncDisposable {
         attempt.instance === instance && attempt.runId === runId
       ),
     );
-    await this.#arriveClaims(runId);
     await this.expire(runId);
     if (by === "sweep" || this.#isBehind(other, runId)) {
       await other.registry.sweep();
@@ -248,10 +241,7 @@ export class LeaseTrial implements AsyncDisposable {
   }
 
   #open(sql: postgres.Sql): LeasingInstance {
-    const client = new FaultyClient(
-      sql,
-      this.#claimsAreTimely ? this.#arriveClaims : undefined,
-    );
+    const client = new FaultyClient(sql);
     const repository = new PostgresPipelineRunRepository(client, {
       leaseDuration: 60_000,
       renewInterval: 1_000,
@@ -262,15 +252,6 @@ export class LeaseTrial implements AsyncDisposable {
     const registry = new PipelineRunRegistry({ repository, onWarning: noop });
     return { client, repository, registry };
   }
-
-  readonly #arriveClaims = async (
-    runId: string,
-    claimId = "",
-  ): Promise<void> => {
-    for (const { client } of this.instances) {
-      await client.arriveClaims(runId, claimId);
-    }
-  };
 
   #note(settled: Promise<unknown>): void {
     this.#pending.add(settled);

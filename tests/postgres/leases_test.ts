@@ -208,7 +208,13 @@ Deno.test("Lease.claim() of a run with a given id claims it", async () => {
   const claimed = lease.claim();
   const [sent] = trial.client.sent;
   assertEquals(trial.client.names, ["claim"]);
-  assertEquals(sent.parameters, [runId, OWNER, lease.claimId, `${DURATION}`]);
+  assertEquals(sent.parameters, [
+    runId,
+    OWNER,
+    lease.claimId,
+    "0",
+    `${DURATION}`,
+  ]);
   sent.answer([3, 17]);
   assertEquals(await claimed, 17);
   assertEquals(trial.client.names, ["claim"]);
@@ -254,6 +260,37 @@ Deno.test("Lease.claim() ends the former attempt if its lease expired, and claim
   assertEquals(trial.logged, [runId]);
 });
 
+Deno.test("Lease.claim() claims again behind an attempt that has ended", async () => {
+  using trial = new Trial();
+  const { client } = trial;
+  const { lease } = trial.open(true);
+  const answers = [[4], [6], [7, 20]];
+  client.rows["claim"] = () => [answers.shift()];
+  assertEquals(await lease.claim(), 20);
+  assertEquals(
+    client.named("claim").map(({ parameters }) => parameters[3]),
+    ["0", "4", "6"],
+  );
+});
+
+Deno.test("Lease.claim() gives up what it claimed last", async () => {
+  using trial = new Trial();
+  const { client } = trial;
+  const { lease } = trial.open(true);
+  client.rows["release"] = () => [];
+  client.rows["claim"] = () => {
+    if (client.named("claim").length === 2) throw PERMANENT;
+    return [[4]];
+  };
+  await assertRejects(() => lease.claim(), RepositoryError);
+  assertEquals(client.named("release")[0].parameters, [
+    lease.runId,
+    OWNER,
+    lease.claimId,
+    "4",
+  ]);
+});
+
 Deno.test("Lease.claim() rejects if another instance claims the expired run first", async () => {
   using trial = new Trial();
   const { lease } = trial.open(true);
@@ -283,7 +320,7 @@ for (
     const last = client.sent.at(-1)!;
     assertEquals([last.name, last.parameters], [
       "release",
-      [lease.runId, OWNER, lease.claimId],
+      [lease.runId, OWNER, lease.claimId, "0"],
     ]);
     assertEquals(client.named("release").length, 1);
     await trial.leases.renew();
@@ -355,6 +392,7 @@ Deno.test("Lease.claim() gives up a claim that succeeds after the run was abando
     lease.runId,
     OWNER,
     lease.claimId,
+    "0",
   ]);
   await passTime(trial.time, RENEW_INTERVAL, RENEW_INTERVAL);
   assertEquals(trial.renewals, 0);

@@ -82,22 +82,26 @@ export class Leases implements LeaseHolder, NotificationListener {
   }
 
   async claim(lease: Lease): Promise<{ generation: number; lastSeq: number }> {
-    let claimed: unknown;
+    let expected = 0;
     try {
-      claimed = await this.#claim(lease);
-      if (
-        claimed === undefined &&
-        await this.reap("lease_expired", lease.runId) > 0
-      ) claimed = await this.#claim(lease);
+      for (let isReaped = false;;) {
+        const [generation, lastSeq] = await this.#claim(lease, expected);
+        if (lastSeq !== undefined) {
+          if (lease.isAbandoned) this.#giveUp(lease, expected);
+          else this.hold(lease);
+          return { generation: generation!, lastSeq };
+        }
+        if (generation !== undefined) expected = generation;
+        else if (
+          isReaped || await this.reap("lease_expired", lease.runId) === 0
+        ) break;
+        else isReaped = true;
+      }
     } catch (error) {
-      this.#giveUp(lease); // The claim may have succeeded.
+      this.#giveUp(lease, expected); // The claim may have succeeded.
       throw error;
     }
-    if (claimed === undefined) throw new RunAlreadyActiveError(lease.runId);
-    if (lease.isAbandoned) this.#giveUp(lease);
-    else this.hold(lease);
-    const [generation, lastSeq] = claimed as [number, number];
-    return { generation, lastSeq };
+    throw new RunAlreadyActiveError(lease.runId);
   }
 
   hold(lease: Lease): void {
@@ -228,20 +232,29 @@ export class Leases implements LeaseHolder, NotificationListener {
     }
   }
 
-  async #claim({ runId, claimId }: Lease): Promise<unknown> {
+  /**
+   * Claims a run behind the attempt of a generation.
+   *
+   * @returns The generation of the claim and the run's last event; of an attempt that
+   * ended later only the generation; nothing if the run is live.
+   */
+  async #claim(
+    { runId, claimId }: Lease,
+    expected: number,
+  ): Promise<[generation?: number, lastSeq?: number]> {
     const { database, duration, owner } = this.#options;
-    const values = { runId, owner, claimId, duration };
-    const [claimed] = await database.query(CLAIM, values, {
+    const values = { runId, owner, claimId, expected, duration };
+    const [found = []] = await database.query(CLAIM, values, {
       persistence: PERSISTENCE,
     });
-    return claimed;
+    return found as [number?, number?];
   }
 
   /** Gives up a claim; if that fails, the lease expires. */
-  async #giveUp({ runId, claimId }: Lease): Promise<void> {
+  async #giveUp({ runId, claimId }: Lease, expected: number): Promise<void> {
     const { database, owner } = this.#options;
     try {
-      await database.query(RELEASE, { runId, owner, claimId });
+      await database.query(RELEASE, { runId, owner, claimId, expected });
     } catch (cause) {
       this.#warn("A claim could not be given up yet", cause);
     }

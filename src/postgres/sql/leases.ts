@@ -5,50 +5,75 @@ import { statement } from "./statement.ts";
 import { stateOf } from "./status.ts";
 
 /**
- * Claims a run; no row if somebody holds it. `duration` is in milliseconds.
+ * Claims a run. `duration` is in milliseconds; `expected` is the generation of the
+ * attempt that has ended, 0 if there was none. It returns the `[generation, lastSeq]`
+ * of the claim, or the `[generation]` of an attempt that has ended and is not the
+ * expected one; no row if somebody holds the run.
  *
- * It may arrive twice, and late: a claim that is repeated finds its own lease and
- * changes nothing but the expiry, and one that has ended is not taken up again.
+ * It may arrive twice, and however late. A claim that is repeated finds its own lease
+ * and changes nothing but the expiry. Once the claim has ended or was given up, the
+ * generation is not the expected one any more.
  */
 export const CLAIM = statement(
   "claim",
-  { runId: "uuid", owner: "uuid", claimId: "uuid", duration: "integer" },
-  ({ runId, owner, claimId, duration }) => `
-  ${
+  {
+    runId: "uuid",
+    owner: "uuid",
+    claimId: "uuid",
+    expected: "integer",
+    duration: "integer",
+  },
+  ({ runId, owner, claimId, expected, duration }) => `
+  with claimed as (
+    ${
     insertInto("pipeline_run_leases", {
       pipeline_run_id: runId,
       owner,
       claim: claimId,
-      generation: "1",
+      generation: `${expected} + 1`,
       first_seq: "log.last_seq + 1",
       last_seq: "log.last_seq",
       expires_at: `now() + ${duration} * interval '1 millisecond'`,
     }, "l")
   }
-  from (
-    select coalesce(max(e.seq), 0) as last_seq
-    from pipeline_run_events e
-    where e.pipeline_run_id = ${runId}
-  ) log
-  on conflict (pipeline_run_id) do update
-    set
-      owner = excluded.owner,
-      claim = excluded.claim,
-      generation = l.generation + (l.ended_at is not null)::integer,
-      first_seq = case
-        when l.ended_at is null then l.first_seq
-        else greatest(l.last_seq, excluded.last_seq) + 1
-      end,
-      last_seq = greatest(l.last_seq, excluded.last_seq),
-      expires_at = excluded.expires_at,
-      ended_at = null,
-      ending = null,
-      abort_requested_at = case
-        when l.ended_at is null then l.abort_requested_at
-      end,
-      abort_reason = case when l.ended_at is null then l.abort_reason end
-    where (l.ended_at is null) = (l.claim = excluded.claim)
-  returning json_build_array(l.generation, l.last_seq)::text`,
+    from (
+      select coalesce(max(e.seq), 0) as last_seq
+      from pipeline_run_events e
+      where e.pipeline_run_id = ${runId}
+    ) log
+    on conflict (pipeline_run_id) do update
+      set
+        owner = excluded.owner,
+        claim = excluded.claim,
+        generation = case
+          when l.ended_at is null then l.generation else excluded.generation
+        end,
+        first_seq = case
+          when l.ended_at is null then l.first_seq
+          else greatest(l.last_seq, excluded.last_seq) + 1
+        end,
+        last_seq = greatest(l.last_seq, excluded.last_seq),
+        expires_at = excluded.expires_at,
+        ended_at = null,
+        ending = null,
+        abort_requested_at = case
+          when l.ended_at is null then l.abort_requested_at
+        end,
+        abort_reason = case when l.ended_at is null then l.abort_reason end
+      where case
+        when l.ended_at is null then l.claim = excluded.claim
+        else l.generation = excluded.generation - 1
+      end
+    returning l.generation, l.last_seq
+  )
+  select json_build_array(claimed.generation, claimed.last_seq)::text
+  from claimed
+  union all
+  select json_build_array(l.generation)::text
+  from pipeline_run_leases l
+  where l.pipeline_run_id = ${runId} and l.ended_at is not null
+    and l.generation <> ${expected} and l.claim <> ${claimId}
+    and not exists (select from claimed)`,
 );
 
 /**
@@ -186,20 +211,17 @@ export const REQUEST_ABORT = statement(
   )::text`,
 );
 
-/**
- * Gives up a claim, also one that arrives later: {@linkcode CLAIM} then finds that it
- * has ended.
- */
+/** Gives up a claim, also one that arrives later: see {@linkcode CLAIM}. */
 export const RELEASE = statement(
   "release",
-  { runId: "uuid", owner: "uuid", claimId: "uuid" },
-  ({ runId, owner, claimId }) => `
+  { runId: "uuid", owner: "uuid", claimId: "uuid", expected: "integer" },
+  ({ runId, owner, claimId, expected }) => `
   ${
     insertInto("pipeline_run_leases", {
       pipeline_run_id: runId,
       owner,
       claim: claimId,
-      generation: "0",
+      generation: `${expected} + 1`,
       last_seq: "0",
       expires_at: "now()",
       ended_at: "now()",
@@ -207,8 +229,11 @@ export const RELEASE = statement(
   }
   on conflict (pipeline_run_id) do update
     set
-      claim = excluded.claim,
+      generation = excluded.generation,
       ended_at = coalesce(l.ended_at, excluded.ended_at)
-    where l.ended_at is not null or l.claim = excluded.claim
+    where case
+      when l.ended_at is null then l.claim = excluded.claim
+      else l.generation = excluded.generation - 1
+    end
   returning to_json(l.pipeline_run_id)::text`,
 );
