@@ -167,10 +167,15 @@ export class PostgresServer implements AsyncDisposable {
     this.#workplace = workplace;
   }
 
+  /** The folder of its data. */
+  get data(): string {
+    return `${this.#workplace.directory}/data`;
+  }
+
   /** Restarts it after {@linkcode PostgresServer.kill}, with the same port and data. */
   async start(): Promise<void> {
     if (this.#postmaster) throw new Error("Cannot start Postgres: it is up");
-    const data = `${this.#workplace.directory}/data`;
+    const { data } = this;
     const postmaster = await this.#workplace.spawn(
       "native/bin/postgres",
       "-D",
@@ -298,10 +303,13 @@ function randomPort(): number {
   return 20_000 + Math.floor(Math.random() * 12_000);
 }
 
-async function launch(owner?: number): Promise<PostgresServer> {
-  await using stack = new AsyncDisposableStack();
-  const workplace = stack.use(await Workplace.open(owner));
-  const { directory } = workplace;
+/** Gives the server's files to the user it runs as. */
+async function own(path: string): Promise<void> {
+  if (Deno.uid() === 0) await run("chown", "-R", `${NOBODY}:${NOBODY}`, path);
+}
+
+/** Puts the binaries into a directory. */
+async function install(directory: string): Promise<void> {
   await run("cp", "-R", await findBinaries(), directory);
   const links: { source: string; target: string }[] = JSON.parse(
     await Deno.readTextFile(`${directory}/native/pg-symlinks.json`),
@@ -309,9 +317,25 @@ async function launch(owner?: number): Promise<PostgresServer> {
   for (const { source, target } of links) {
     await Deno.symlink(`${directory}/${source}`, `${directory}/${target}`);
   }
-  if (Deno.uid() === 0) {
-    await run("chown", "-R", `${NOBODY}:${NOBODY}`, directory);
+  await own(directory);
+}
+
+async function startOnFreePort(workplace: Workplace): Promise<PostgresServer> {
+  for (let attempts = 3;; attempts--) {
+    const server = new PostgresServer(workplace, randomPort());
+    try {
+      await server.start();
+      return server;
+    } catch (error) {
+      if (attempts === 1) throw error;
+    }
   }
+}
+
+async function launch(owner?: number): Promise<PostgresServer> {
+  await using stack = new AsyncDisposableStack();
+  const workplace = stack.use(await Workplace.open(owner));
+  await install(workplace.directory);
   const initdb = await workplace.spawn(
     "native/bin/initdb",
     "--pgdata=data",
@@ -327,16 +351,9 @@ async function launch(owner?: number): Promise<PostgresServer> {
     throw new Error(`Cannot run initdb:\n${await workplace.log()}`);
   }
   await workplace.forget();
-  for (let attempts = 3;; attempts--) {
-    const server = new PostgresServer(workplace, randomPort());
-    try {
-      await server.start();
-      stack.move();
-      return server;
-    } catch (error) {
-      if (attempts === 1) throw error;
-    }
-  }
+  const server = await startOnFreePort(workplace);
+  stack.move();
+  return server;
 }
 
 /**
@@ -347,6 +364,52 @@ async function launch(owner?: number): Promise<PostgresServer> {
  */
 export function startPostgresServer(): Promise<PostgresServer> {
   return launch();
+}
+
+/**
+ * Starts a standby that streams from a server, for tests that fail over. It answers
+ * reads; `select pg_promote()` makes it a primary. As `standby` it can be named in
+ * `synchronous_standby_names`.
+ *
+ * @param primary The server, which must be up.
+ * @returns The standby.
+ */
+export async function startStandbyServer(
+  primary: PostgresServer,
+): Promise<PostgresServer> {
+  await using stack = new AsyncDisposableStack();
+  const workplace = stack.use(await Workplace.open());
+  const { directory } = workplace;
+  await install(directory);
+  const data = `${directory}/data`;
+  // The binaries on npm have no pg_basebackup. The backup ends with its session.
+  const sql = postgres(primary.url, { max: 1, onnotice: (): void => {} });
+  try {
+    await sql`select pg_backup_start('standby', true)`;
+    // Files that vanish meanwhile make cp fail; replaying the log makes up for them.
+    await new Deno.Command("cp", {
+      args: ["-R", primary.data, data],
+      stderr: "null",
+    }).output();
+    const [{ labelfile }] = await sql`select * from pg_backup_stop(false)`;
+    await Deno.writeTextFile(`${data}/backup_label`, labelfile);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+  await Deno.remove(`${data}/postmaster.pid`);
+  await Deno.writeTextFile(`${data}/standby.signal`, "");
+  const settings = `
+primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=postgres application_name=standby'
+wal_retrieve_retry_interval = 200ms
+synchronous_standby_names = ''
+`;
+  await Deno.writeTextFile(`${data}/postgresql.auto.conf`, settings, {
+    append: true,
+  });
+  await own(data);
+  const server = await startOnFreePort(workplace);
+  stack.move();
+  return server;
 }
 
 /**

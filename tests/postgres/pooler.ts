@@ -23,8 +23,16 @@ export async function hasPooler(): Promise<boolean> {
   }
 }
 
-/** Starts a pgbouncer in transaction mode in front of a server. */
-export async function startPooler(serverUrl: string): Promise<Pooler> {
+/**
+ * Starts a pgbouncer in transaction mode in front of a server.
+ *
+ * @param serverUrl The server.
+ * @param settings More lines of its configuration.
+ */
+export async function startPooler(
+  serverUrl: string,
+  settings: string = "",
+): Promise<Pooler> {
   const server = new URL(serverUrl);
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -46,6 +54,7 @@ auth_file = ${users}
 pool_mode = transaction
 default_pool_size = 4
 ignore_startup_parameters = search_path,extra_float_digits
+${settings}
 `,
   );
   const isRoot = Deno.uid() === 0;

@@ -1,0 +1,182 @@
+import { delay } from "@std/async/delay";
+import { audit } from "./audit.ts";
+import { Cluster } from "./cluster.ts";
+import type { Evidence, Finding } from "./evidence.ts";
+import { Faults } from "./faults.ts";
+import { Fleet, LEASES } from "./fleet.ts";
+import { type Deed, type Entry, MAIN } from "./journal.ts";
+import { makePlan } from "./plan.ts";
+import { StepRunner } from "./step_runner.ts";
+import { readTables, type Tables } from "./tables.ts";
+
+const SWEEP_INTERVAL = 1_000;
+
+/** How long runs may take to end once all is healed. */
+const SETTLING = LEASES.leaseDuration + SWEEP_INTERVAL +
+  2 * LEASES.renewInterval;
+
+/** How often the connections are counted. */
+const SAMPLE_INTERVAL = 500;
+
+/** How long the server may take to notice that connections are closed. */
+const CLOSING = 3_000;
+
+const BOUNDS: Evidence["bounds"] = {
+  ...LEASES,
+  statementTimeout: 5_000,
+  connections: 5,
+  exit: 10_000,
+  following: 3_000,
+};
+
+/** Options of {@linkcode runChaos}. */
+export interface ChaosOptions {
+  readonly seed: number;
+  /** How long to make faults, in milliseconds. */
+  readonly duration: number;
+  /** Called every few seconds with what happened so far. */
+  readonly onProgress: (line: string) => void;
+}
+
+/** What a chaos run found. */
+export interface ChaosReport {
+  readonly findings: readonly Finding[];
+  readonly journal: readonly Entry[];
+  readonly tables: Tables;
+}
+
+/** Runs instances while everything fails around them, and audits what is left. */
+export async function runChaos(
+  { seed, duration, onProgress }: ChaosOptions,
+): Promise<ChaosReport> {
+  const journal: Entry[] = [];
+  const note = (deed: Deed, instance: string = MAIN): void => {
+    journal.push({ ...deed, at: Date.now(), instance });
+  };
+  let tables: Tables;
+  const folder = await openFolder();
+  {
+    const counts = { begun: 0, ended: 0, followed: 0 };
+    const runner = new StepRunner();
+    const record = (entry: Entry): void => {
+      journal.push(entry);
+      runner.learn(entry);
+      if (entry.told === "registered") counts.begun++;
+      if (entry.told === "outcome") counts.ended++;
+      if (entry.told === "followed") counts.followed++;
+    };
+    await using cluster = await Cluster.start();
+    await using fleet = await Fleet.start(cluster, record);
+    const over = AbortSignal.timeout(duration);
+    const plan = makePlan(seed, duration);
+    const faults = new Faults({ cluster, fleet, record, over });
+    const sampled = new AbortController();
+    const sampling = sample(cluster, fleet, faults, note, sampled.signal);
+    const progress = setInterval(() => {
+      const made = [...faults.counts].map(([name, count]) =>
+        `${name} ${count}`
+      );
+      onProgress(
+        `${counts.begun} runs begun, ${counts.ended} ended, ` +
+          `${counts.followed} streams ended; ${made.join(", ")}`,
+      );
+    }, 5_000);
+    try {
+      await Promise.all([
+        runner.run(plan.steps, fleet, over),
+        faults.make(plan),
+      ]);
+      fleet.heal();
+      await delay(SETTLING);
+      note({ told: "settled" });
+      tables = await readTables(cluster);
+    } finally {
+      clearInterval(progress);
+      fleet.heal();
+      await fleet.stopAll();
+    }
+    sampled.abort();
+    await sampling;
+    await fleet[Symbol.asyncDispose](); // The pooler's connections too.
+    await findConnections(cluster, note);
+  }
+  await closeFolder(folder, note);
+  const findings = audit({ journal, tables, bounds: BOUNDS });
+  return { findings, journal, tables };
+}
+
+/** Makes a folder for all temporary files of this process and its children. */
+async function openFolder(): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "chaos_" });
+  // The server may run as another user, whose folders lie within.
+  await Deno.chmod(folder, 0o711);
+  Deno.env.set("TMPDIR", folder);
+  return folder;
+}
+
+async function closeFolder(
+  folder: string,
+  note: (deed: Deed) => void,
+): Promise<void> {
+  Deno.env.delete("TMPDIR");
+  for await (const { name } of Deno.readDir(folder)) {
+    note({ told: "leftover", what: `the folder ${name} is left` });
+  }
+  await Deno.remove(folder, { recursive: true });
+}
+
+const COUNT = `
+  select application_name, count(*)::int
+  from pg_stat_activity
+  where application_name like 'chaos\\_%'
+  group by application_name`;
+
+async function countConnections(
+  cluster: Cluster,
+): Promise<Map<string, number>> {
+  const rows = await cluster.query(COUNT);
+  return new Map(
+    rows.map(({ application_name, count }) => [application_name, count]),
+  );
+}
+
+/** Journals the connections of each instance, while the server answers. */
+async function sample(
+  cluster: Cluster,
+  fleet: Fleet,
+  faults: Faults,
+  note: (deed: Deed, instance: string) => void,
+  over: AbortSignal,
+): Promise<void> {
+  while (!over.aborted) {
+    await delay(SAMPLE_INTERVAL, { signal: over }).catch(() => {});
+    const since = faults.outageSince ?? Date.now() - CLOSING;
+    const counts = await countConnections(cluster).catch(() => undefined);
+    for (const { name, link } of fleet.direct()) {
+      const count = counts?.get(`chaos_${name}`);
+      if (count === undefined) continue;
+      const excused = link.swallowed +
+        link.closedSince(Math.min(since, Date.now() - CLOSING));
+      note({ told: "connections", count, excused }, name);
+    }
+  }
+}
+
+/** Journals the connections that are left after all instances have ended. */
+async function findConnections(
+  cluster: Cluster,
+  note: (deed: Deed) => void,
+): Promise<void> {
+  const deadline = performance.now() + CLOSING;
+  while (true) {
+    const counts = await countConnections(cluster);
+    if (counts.size === 0) return;
+    if (performance.now() > deadline) {
+      for (const [name, count] of counts) {
+        note({ told: "leftover", what: `${count} connections of ${name}` });
+      }
+      return;
+    }
+    await delay(100);
+  }
+}
