@@ -1,6 +1,8 @@
+import { AcknowledgementAudit } from "./audit_acknowledgements.ts";
+import { AuditCase } from "./audit_case.ts";
 import { FollowerAudit } from "./audit_followers.ts";
+import { LogAudit } from "./audit_log.ts";
 import { auditProcesses } from "./audit_processes.ts";
-import { RunAudit } from "./audit_runs.ts";
 import type { Evidence, Finding } from "./evidence.ts";
 
 /**
@@ -9,9 +11,9 @@ import type { Evidence, Finding } from "./evidence.ts";
  * @returns The findings; none if every promise was kept.
  */
 export function audit(evidence: Evidence): Finding[] {
-  return [
-    ...new RunAudit(evidence).audit(),
-    ...new FollowerAudit(evidence).audit(),
-    ...auditProcesses(evidence),
-  ];
+  const auditCase = new AuditCase(evidence);
+  const attempts = new LogAudit(auditCase).audit();
+  new AcknowledgementAudit(auditCase, attempts).audit();
+  new FollowerAudit(auditCase).audit();
+  return [...auditCase.findings, ...auditProcesses(evidence)];
 }

@@ -1,60 +1,46 @@
-import {
-  ends,
-  type Evidence,
-  type Finding,
-  groupBy,
-  isTerminal,
-  untilSettled,
-} from "./evidence.ts";
+import type { AuditCase } from "./audit_case.ts";
+import { type Finding, isTerminal } from "./evidence.ts";
 import { entriesOf, type Entry, type EntryOf } from "./journal.ts";
-import { Reach } from "./reach.ts";
 import type { EventRow } from "./tables.ts";
 
 /** Compares what followers saw with the log. */
 export class FollowerAudit {
-  readonly findings: Finding[] = [];
-  readonly #evidence: Evidence;
-  readonly #journal: readonly Entry[];
-  readonly #reach: Reach;
-  readonly #ends: ReadonlyMap<string, number>;
+  readonly #case: AuditCase;
   readonly #settledAt: number;
   readonly #logs: ReadonlyMap<string, EventRow[]>;
   /** Which instance has runs of which ids. */
   readonly #own: ReadonlySet<string>;
 
-  constructor(evidence: Evidence) {
-    this.#evidence = evidence;
-    this.#journal = untilSettled(evidence.journal);
-    this.#reach = new Reach(evidence.journal, evidence.bounds);
-    this.#ends = ends(this.#journal);
+  constructor(auditCase: AuditCase) {
+    const { evidence, journal } = auditCase;
+    this.#case = auditCase;
     this.#settledAt = entriesOf(evidence.journal, "settled")[0]?.at ?? Infinity;
-    this.#logs = groupBy(evidence.tables.events, ({ runId }) => runId);
+    this.#logs = Map.groupBy(evidence.tables.events, ({ runId }) => runId);
     this.#own = new Set(
       [
-        ...entriesOf(this.#journal, "registered"),
-        ...entriesOf(this.#journal, "registering"),
+        ...entriesOf(journal, "registered"),
+        ...entriesOf(journal, "registering"),
       ].map(({ instance, runId }) => `${instance} ${runId}`),
     );
   }
 
   /** Finds all that is wrong. */
-  audit(): Finding[] {
-    const seen = groupBy(
-      entriesOf(this.#journal, "saw"),
+  audit(): void {
+    const seen = Map.groupBy(
+      entriesOf(this.#case.journal, "saw"),
       ({ follower }) => follower,
     );
     const ended = new Map(
-      entriesOf(this.#journal, "followed")
+      entriesOf(this.#case.journal, "followed")
         .map((entry) => [entry.follower, entry]),
     );
-    for (const following of entriesOf(this.#journal, "following")) {
+    for (const following of entriesOf(this.#case.journal, "following")) {
       const { follower } = following;
       const saw = seen.get(follower) ?? [];
       this.#auditOrder(following, saw);
       this.#auditAgainstLog(following, saw);
       this.#auditEnd(following, saw, ended.get(follower));
     }
-    return this.findings;
   }
 
   #find(
@@ -64,9 +50,8 @@ export class FollowerAudit {
     ...lines: (Entry | undefined)[]
   ): void {
     const { runId, follower } = following;
-    const shown = [following, ...lines].filter((line) => line !== undefined);
     const text = `follower ${follower}: ${saw}`;
-    this.findings.push({ kind, runId, saw: text, lines: shown });
+    this.#case.find(kind, runId, text, following, ...lines);
   }
 
   /** Each event has the number after the last; only `Lagged` skips, and says how many. */
@@ -148,15 +133,17 @@ export class FollowerAudit {
     const left = this.#logs.get(runId)?.find((event) =>
       event.seq > position && isTerminal(event)
     );
-    const end = this.#ends.get(instance) ?? Infinity;
+    const end = this.#case.ends.get(instance) ?? Infinity;
     const hasEnding = last !== undefined && isTerminal(last);
     if (followed === undefined) {
-      const waited = this.#settledAt - (left?.loggedAt ?? Infinity);
-      if (end < Infinity || waited < this.#evidence.bounds.following) return;
+      const due = hasEnding ? last.at : left?.loggedAt ?? Infinity;
+      const waited = this.#settledAt - due;
+      if (end < Infinity || waited < this.#case.evidence.bounds.following) {
+        return;
+      }
       const what = hasEnding
         ? "it saw the ending and never ended"
         : `it never came to the ending, ${left?.seq}`;
-      if (!hasEnding && left === undefined) return;
       return this.#find("unfinished", following, what, last);
     }
     if (followed.how === "errored") {
@@ -178,7 +165,7 @@ export class FollowerAudit {
     const log = this.#logs.get(runId) ?? [];
     const next = log.findIndex(({ seq }) => seq > position);
     // A statement that waited for a lock is dated before that.
-    const { statementTimeout } = this.#evidence.bounds;
+    const { statementTimeout } = this.#case.evidence.bounds;
     return next > 0 && isTerminal(log[next - 1]) &&
       log[next].loggedAt > at - statementTimeout;
   }
@@ -189,8 +176,8 @@ export class FollowerAudit {
     stopping: number,
     closed: number,
   ): boolean {
-    return this.#reach.isClear(instance, stopping, closed) &&
-      entriesOf(this.#journal, "outcome").some((outcome) =>
+    return this.#case.reach.isClear(instance, stopping, closed) &&
+      entriesOf(this.#case.journal, "outcome").some((outcome) =>
         outcome.instance === instance && outcome.runId === runId &&
         outcome.durable && outcome.at >= stopping && outcome.at <= closed
       );

@@ -1,11 +1,11 @@
 import { delay } from "@std/async/delay";
 import { audit } from "./audit.ts";
 import { Cluster } from "./cluster.ts";
-import type { Evidence, Finding } from "./evidence.ts";
+import { type Evidence, type Finding, unsettled } from "./evidence.ts";
 import { Faults } from "./faults.ts";
 import { Fleet, LEASES } from "./fleet.ts";
 import { type Deed, type Entry, MAIN } from "./journal.ts";
-import { makePlan } from "./plan.ts";
+import { LONGEST_RUN, makePlan } from "./plan.ts";
 import { StepRunner } from "./step_runner.ts";
 import { readTables, type Tables } from "./tables.ts";
 
@@ -14,6 +14,9 @@ const SWEEP_INTERVAL = 1_000;
 /** How long runs may take to end once all is healed. */
 const SETTLING = LEASES.leaseDuration + SWEEP_INTERVAL +
   2 * LEASES.renewInterval;
+
+/** How long an event may take to all followers. */
+const FOLLOWING = 1_500;
 
 /** How often the connections are counted. */
 const SAMPLE_INTERVAL = 500;
@@ -26,7 +29,7 @@ const BOUNDS: Evidence["bounds"] = {
   statementTimeout: 5_000,
   connections: 5,
   exit: 10_000,
-  following: 3_000,
+  following: FOLLOWING,
 };
 
 /** Options of {@linkcode runChaos}. */
@@ -87,7 +90,7 @@ export async function runChaos(
         faults.make(plan),
       ]);
       fleet.heal();
-      await delay(SETTLING);
+      await settle(journal);
       note({ told: "settled" });
       tables = await readTables(cluster);
     } finally {
@@ -103,6 +106,17 @@ export async function runChaos(
   await closeFolder(folder, note);
   const findings = audit({ journal, tables, bounds: BOUNDS });
   return { findings, journal, tables };
+}
+
+/** Waits until runs have ended, those of dead instances included. */
+async function settle(journal: readonly Entry[]): Promise<void> {
+  await delay(SETTLING);
+  // Runs that began late have their time too.
+  for (let waited = 0; waited < LONGEST_RUN; waited += 500) {
+    if (unsettled(journal).length === 0) break;
+    await delay(500);
+  }
+  await delay(FOLLOWING);
 }
 
 /** Makes a folder for all temporary files of this process and its children. */

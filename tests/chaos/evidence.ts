@@ -78,19 +78,24 @@ export function ends(journal: readonly Entry[]): Map<string, number> {
   return new Map(gone.map(({ instance, at }) => [instance, at]));
 }
 
-/** Values by a key, in their order. */
-export function groupBy<T, K>(
-  values: readonly T[],
-  keyOf: (value: T) => K,
-): Map<K, T[]> {
-  return Map.groupBy(values, keyOf);
-}
-
 /** The registrations by the id of their STARTED row. */
 export function registrations(
   journal: readonly Entry[],
 ): Map<string, EntryOf<"registered">> {
   return new Map(
     entriesOf(journal, "registered").map((entry) => [entry.taskRunId, entry]),
+  );
+}
+
+/** The registrations on living instances whose outcomes are not there. */
+export function unsettled(
+  journal: readonly Entry[],
+): EntryOf<"registered">[] {
+  const gone = ends(journal);
+  const settled = new Set(
+    entriesOf(journal, "outcome").map(({ taskRunId }) => taskRunId),
+  );
+  return entriesOf(journal, "registered").filter(({ instance, taskRunId }) =>
+    !gone.has(instance) && !settled.has(taskRunId)
   );
 }

@@ -7,7 +7,7 @@ export const SLOTS = 5;
 export const POOLED_SLOTS: readonly number[] = [4];
 
 /** The longest that a run takes, in milliseconds. */
-const LONGEST_RUN = 15_000;
+export const LONGEST_RUN = 15_000;
 
 /** What the work of a run does. */
 export interface WorkPlan {

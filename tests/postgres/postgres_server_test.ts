@@ -1,6 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { startPostgresServer } from "../../bench/postgres_server.ts";
+import {
+  startPostgresServer,
+  startStandbyServer,
+} from "../../bench/postgres_server.ts";
 import { openDatabase } from "./open_database.ts";
 
 Deno.test("openDatabase() gives each caller a schema of its own", async () => {
@@ -90,4 +93,31 @@ Deno.test("PostgresServer.stop() removes the data of a server that was killed", 
   await server.kill("SIGKILL");
   await server.stop();
   await assertRejects(() => Deno.stat(directory), Deno.errors.NotFound);
+});
+
+Deno.test("startStandbyServer() streams what the primary commits, and takes over when promoted", async () => {
+  await using primary = await startPostgresServer();
+  const before = postgres(primary.url, { max: 1 });
+  await using standby = await startStandbyServer(primary);
+  const after = postgres(standby.url, { max: 1 });
+  try {
+    await before`alter system set synchronous_standby_names = 'standby'`;
+    await before`select pg_reload_conf()`;
+    await before`set synchronous_commit = remote_apply`;
+    await before`create table event (id int)`;
+    await before`insert into event values (1)`;
+    assertEquals([...await after`select id from event`], [{ id: 1 }]);
+    await assertRejects(
+      () => after`insert into event values (2)`.execute(),
+      Error,
+      "read-only transaction",
+    );
+    await primary.kill("SIGKILL");
+    await after`select pg_promote()`;
+    await after`insert into event values (2)`;
+    assertEquals((await after`select id from event`).count, 2);
+  } finally {
+    await before.end({ timeout: 0 });
+    await after.end({ timeout: 1 });
+  }
 });
