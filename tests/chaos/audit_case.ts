@@ -49,6 +49,17 @@ export class AuditCase {
     if ((this.ends.get(instance) ?? Infinity) <= at) return;
     if (this.reach.mayExpire(instance, at)) return;
     const saw = `${what} ends it as expired at ${at}, though ${instance} lived`;
-    this.find("wrongly ended", runId, saw, registered);
+    const faults = this.#faultsFor(instance, at);
+    this.find("wrongly ended", runId, saw, registered, ...faults);
+  }
+
+  /** What kept an instance from the server in the time of a lease before. */
+  #faultsFor(instance: string, at: number): Entry[] {
+    const { leaseDuration, renewInterval } = this.evidence.bounds;
+    const since = at - 2 * (leaseDuration + renewInterval);
+    return this.evidence.journal.filter((entry) =>
+      "from" in entry && entry.from <= at && entry.at >= since &&
+      (entry.told === "outage" || entry.instance === instance)
+    );
   }
 }

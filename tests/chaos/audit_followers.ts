@@ -61,7 +61,7 @@ export class FollowerAudit {
   ): void {
     let position = following.after;
     let previous: EntryOf<"saw"> | undefined;
-    const known = new Set<number>();
+    const known = new Map<number, string>();
     for (const entry of saw) {
       const { seq, kind, missed } = entry;
       const from = position;
@@ -71,7 +71,7 @@ export class FollowerAudit {
       if (former !== undefined && isTerminal(former)) {
         const what = `${seq} ${kind} came after the ending`;
         this.#find("doubled", following, what, former, entry);
-      } else if (known.has(seq)) {
+      } else if (known.get(seq) === contentOf(entry)) {
         const what = `${seq} ${kind} came twice`;
         this.#find("doubled", following, what, former, entry);
       } else if (from !== undefined && seq !== from + (missed ?? 1)) {
@@ -81,7 +81,7 @@ export class FollowerAudit {
         const what = `${seq} ${kind}${lag} came after ${from}`;
         this.#find("disordered", following, what, former, entry);
       }
-      if (kind !== "Lagged") known.add(seq);
+      if (kind !== "Lagged") known.set(seq, contentOf(entry));
     }
   }
 
@@ -182,4 +182,9 @@ export class FollowerAudit {
         outcome.durable && outcome.at >= stopping && outcome.at <= closed
       );
   }
+}
+
+/** What an event says, apart from its number. */
+function contentOf({ kind, n }: EntryOf<"saw">): string {
+  return `${kind} ${n}`;
 }

@@ -414,6 +414,22 @@ testFinding(
 );
 
 testFinding(
+  "an ending with the number of an event before it",
+  "disordered",
+  /3 Completed came after 3/,
+  (evidence) => {
+    // A follower of its own instance, which may see what is not written.
+    for (const [i, entry] of evidence.journal.entries()) {
+      if (["following", "saw", "followed"].includes(entry.told)) {
+        evidence.journal[i] = { ...entry, instance: "i0" };
+      }
+    }
+    change(evidence, "following", () => true, { durable: false });
+    change(evidence, "saw", ({ seq }) => seq === 4, { seq: 3 });
+  },
+);
+
+testFinding(
   "a lag that says the wrong number",
   "disordered",
   /3 Lagged says 1 were missed and came after 1/,

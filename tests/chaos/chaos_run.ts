@@ -37,6 +37,8 @@ export interface ChaosOptions {
   readonly seed: number;
   /** How long to make faults, in milliseconds. */
   readonly duration: number;
+  /** Whether nothing is to fail. */
+  readonly calm: boolean;
   /** Called every few seconds with what happened so far. */
   readonly onProgress: (line: string) => void;
 }
@@ -50,7 +52,7 @@ export interface ChaosReport {
 
 /** Runs instances while everything fails around them, and audits what is left. */
 export async function runChaos(
-  { seed, duration, onProgress }: ChaosOptions,
+  { seed, duration, calm, onProgress }: ChaosOptions,
 ): Promise<ChaosReport> {
   const journal: Entry[] = [];
   const note = (deed: Deed, instance: string = MAIN): void => {
@@ -87,7 +89,7 @@ export async function runChaos(
     try {
       await Promise.all([
         runner.run(plan.steps, fleet, over),
-        faults.make(plan),
+        calm || faults.make(plan),
       ]);
       fleet.heal();
       await settle(journal);

@@ -3,7 +3,8 @@
  *
  * Instances register, follow and abort each other's runs while they, the network and
  * Postgres fail at random; then what they acknowledged is compared with the tables.
- * The seed determines the work and the faults, but not their timing.
+ * The seed determines the work and the faults, but not their timing. With `--calm`
+ * nothing fails. `--journal` names a file to write all that was seen to.
  *
  * @module
  */
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "1" },
     seed: { type: "string" },
     journal: { type: "string" },
+    calm: { type: "boolean", default: false },
   },
 });
 const duration = Number(values.minutes) * 60_000;
@@ -40,6 +42,7 @@ const elapsed = () => `${Math.round((Date.now() - begun) / 1_000)} s`;
 const { findings, journal, tables } = await runChaos({
   seed,
   duration,
+  calm: values.calm,
   onProgress: (line) => console.log(`${elapsed()}: ${line}`),
 });
 if (values.journal !== undefined) {
