@@ -60,16 +60,13 @@ export class AcknowledgementAudit {
 
   /** Only another registration of a run is a reason to call it active. */
   #auditRefusals(): void {
-    const registering = entriesOf(this.#case.journal, "registering");
     for (const refused of entriesOf(this.#case.journal, "refused")) {
       const { error, run } = refused;
       if (!error.startsWith("RunAlreadyActiveError")) continue;
-      const asked = registering.find((entry) => entry.run === run);
-      const { runId } = asked ?? {};
-      const others = registering.filter((entry) =>
-        entry.runId === runId && entry !== asked
-      );
-      if (runId === undefined || others.length > 0) continue;
+      const asked = this.#case.registering.get(run);
+      const runId = asked?.runId;
+      if (runId === undefined) continue;
+      if (this.#case.claims.get(runId)!.length > 1) continue;
       const saw = "it was refused as active, though nobody else registered it";
       this.#case.find("wrongly ended", runId, saw, asked, refused);
     }

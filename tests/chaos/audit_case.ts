@@ -5,7 +5,7 @@ import {
   registrations,
   untilSettled,
 } from "./evidence.ts";
-import type { Entry, EntryOf } from "./journal.ts";
+import { entriesOf, type Entry, type EntryOf } from "./journal.ts";
 import { Reach } from "./reach.ts";
 
 /** The evidence of a chaos run in the form that audits need, and their findings. */
@@ -18,6 +18,10 @@ export class AuditCase {
   readonly ends: ReadonlyMap<string, number>;
   /** The registrations by the id of their STARTED row. */
   readonly registered: ReadonlyMap<string, EntryOf<"registered">>;
+  /** What was asked for each run of the plan. */
+  readonly registering: ReadonlyMap<number, EntryOf<"registering">>;
+  /** What was asked under each id that the caller gave. */
+  readonly claims: ReadonlyMap<string | undefined, EntryOf<"registering">[]>;
   readonly findings: Finding[] = [];
 
   constructor(evidence: Evidence) {
@@ -26,6 +30,9 @@ export class AuditCase {
     this.reach = new Reach(evidence.journal, evidence.bounds);
     this.ends = ends(this.journal);
     this.registered = registrations(this.journal);
+    const registering = entriesOf(this.journal, "registering");
+    this.registering = new Map(registering.map((entry) => [entry.run, entry]));
+    this.claims = Map.groupBy(registering, ({ runId }) => runId);
   }
 
   /** Adds a finding about a run. */

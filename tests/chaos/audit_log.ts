@@ -102,8 +102,8 @@ export class LogAudit {
         entry,
       ) => [entry.run, entry]),
     );
-    return entriesOf(this.#case.journal, "registering").filter((entry) => {
-      if (entry.runId !== runId) return false;
+    const claims = this.#case.claims.get(runId) ?? [];
+    return claims.filter((entry) => {
       const { at, error } = refused.get(entry.run) ?? { at: 0, error: "" };
       // A claim that is answered late may have succeeded and expired.
       return !error.startsWith("RunAlreadyActive") ||
@@ -155,8 +155,8 @@ export class LogAudit {
       const saw = `event ${seq} is Yield ${n}, but ${wrong} was due`;
       this.#case.find("disordered", runId, saw, registered);
     }
-    const planned = entriesOf(this.#case.journal, "registering")
-      .find(({ run }) => run === registered?.run);
+    const planned = registered &&
+      this.#case.registering.get(registered.run);
     const isComplete = events.at(-1)?.kind === "Completed";
     if (planned === undefined || !isComplete) return;
     if (yields.length < planned.yields) {

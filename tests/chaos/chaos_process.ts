@@ -14,6 +14,7 @@ export class ChaosProcess {
   readonly #read: Promise<void>;
   #frozenSince: number | undefined;
   #stopping: number | undefined;
+  #ended = false;
 
   /**
    * Starts a process.
@@ -59,19 +60,19 @@ export class ChaosProcess {
 
   freeze(): void {
     this.#frozenSince = Date.now();
-    this.#child.kill("SIGSTOP");
+    this.#signal("SIGSTOP");
   }
 
   thaw(): void {
     if (this.#frozenSince === undefined) return;
-    this.#child.kill("SIGCONT");
+    this.#signal("SIGCONT");
     this.#tell({ told: "frozen", from: this.#frozenSince });
     this.#frozenSince = undefined;
   }
 
   async kill(): Promise<void> {
     this.#tell({ told: "killed" });
-    this.#child.kill("SIGKILL");
+    this.#signal("SIGKILL");
     await this.#read;
   }
 
@@ -79,9 +80,13 @@ export class ChaosProcess {
   async stop(): Promise<void> {
     this.#stopping = Date.now();
     this.send({ do: "stop" });
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), LONGEST_STOP);
+    const timer = setTimeout(() => this.#signal("SIGKILL"), LONGEST_STOP);
     await this.#read;
     clearTimeout(timer);
+  }
+
+  #signal(signal: Deno.Signal): void {
+    if (!this.#ended) this.#child.kill(signal);
   }
 
   #tell(told: Told): void {
@@ -99,6 +104,7 @@ export class ChaosProcess {
       }
     }
     const { code } = await this.#child.status;
+    this.#ended = true;
     const afterStopping = this.#stopping && Date.now() - this.#stopping;
     this.#tell({ told: "exited", code, afterStopping });
     await this.#writer.close().catch(() => {});

@@ -39,6 +39,8 @@ export interface ChaosOptions {
   readonly duration: number;
   /** Whether nothing is to fail. */
   readonly calm: boolean;
+  /** Ends it early. */
+  readonly signal: AbortSignal;
   /** Called every few seconds with what happened so far. */
   readonly onProgress: (line: string) => void;
 }
@@ -52,7 +54,7 @@ export interface ChaosReport {
 
 /** Runs instances while everything fails around them, and audits what is left. */
 export async function runChaos(
-  { seed, duration, calm, onProgress }: ChaosOptions,
+  { seed, duration, calm, signal, onProgress }: ChaosOptions,
 ): Promise<ChaosReport> {
   const journal: Entry[] = [];
   const note = (deed: Deed, instance: string = MAIN): void => {
@@ -72,7 +74,7 @@ export async function runChaos(
     };
     await using cluster = await Cluster.start();
     await using fleet = await Fleet.start(cluster, record);
-    const over = AbortSignal.timeout(duration);
+    const over = AbortSignal.any([signal, AbortSignal.timeout(duration)]);
     const plan = makePlan(seed, duration);
     const faults = new Faults({ cluster, fleet, record, over });
     const sampled = new AbortController();

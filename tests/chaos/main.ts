@@ -37,12 +37,17 @@ if (!(duration > 0) || !Number.isInteger(seed)) {
   throw new RangeError("--minutes must be positive, --seed an integer");
 }
 console.log(`Chaos for ${values.minutes} minutes with seed ${seed}`);
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(signal, () => interrupted.abort());
+}
 const begun = Date.now();
 const elapsed = () => `${Math.round((Date.now() - begun) / 1_000)} s`;
 const { findings, journal, tables } = await runChaos({
   seed,
   duration,
   calm: values.calm,
+  signal: interrupted.signal,
   onProgress: (line) => console.log(`${elapsed()}: ${line}`),
 });
 if (values.journal !== undefined) {
@@ -61,4 +66,4 @@ console.log(
     ? "Every promise was kept"
     : `${findings.length} findings: ${summary.join(", ")} (seed ${seed})`,
 );
-if (findings.length > 0) Deno.exitCode = 1;
+Deno.exit(findings.length > 0 ? 1 : 0);
