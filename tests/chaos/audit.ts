@@ -12,8 +12,8 @@ import type { Evidence, Finding } from "./evidence.ts";
  */
 export function audit(evidence: Evidence): Finding[] {
   const auditCase = new AuditCase(evidence);
-  const attempts = new LogAudit(auditCase).audit();
-  new AcknowledgementAudit(auditCase, attempts).audit();
+  const logged = new LogAudit(auditCase).audit();
+  new AcknowledgementAudit(auditCase, logged).audit();
   new FollowerAudit(auditCase).audit();
   return [...auditCase.findings, ...auditProcesses(evidence)];
 }

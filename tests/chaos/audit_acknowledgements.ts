@@ -1,19 +1,17 @@
 import type { AuditCase } from "./audit_case.ts";
-import { type Attempt, isExpiry, isTerminal } from "./evidence.ts";
+import { type Attempt, isExpiry, isTerminal, type Logged } from "./evidence.ts";
 import { entriesOf, type EntryOf } from "./journal.ts";
 
 /** Compares what instances acknowledged of their runs with the tables. */
 export class AcknowledgementAudit {
   readonly #case: AuditCase;
   readonly #attempts: ReadonlyMap<string, Attempt>;
+  readonly #bare: Logged["bare"];
 
-  /**
-   * @param auditCase The evidence.
-   * @param attempts The attempts by the id of their STARTED row.
-   */
-  constructor(auditCase: AuditCase, attempts: ReadonlyMap<string, Attempt>) {
+  constructor(auditCase: AuditCase, { attempts, bare }: Logged) {
     this.#case = auditCase;
     this.#attempts = attempts;
+    this.#bare = bare;
   }
 
   /** Finds all that is wrong. */
@@ -43,19 +41,26 @@ export class AcknowledgementAudit {
           registered,
         );
       }
-      const isExcused = attempt !== undefined ||
-        this.#case.ends.has(instance) ||
-        isExpiry(outcome?.message) || outcome?.durable;
-      if (!isExcused) {
-        this.#case.find(
-          "lost",
-          runId,
-          "it has no STARTED row",
-          registered,
-          outcome,
-        );
-      }
+      if (attempt === undefined) this.#auditUnwritten(registered, outcome);
     }
+  }
+
+  /** Looks why a run that was registered has no rows. */
+  #auditUnwritten(
+    registered: EntryOf<"registered">,
+    outcome: EntryOf<"outcome"> | undefined,
+  ): void {
+    const { at, instance, runId } = registered;
+    if (outcome?.durable || this.#case.ends.has(instance)) return;
+    const expiry = this.#bare.find((event) =>
+      event.runId === runId && event.loggedAt >= at
+    );
+    if (expiry !== undefined) {
+      const what = `event ${expiry.seq}`;
+      return this.#case.auditExpiry(registered, expiry.loggedAt, what);
+    }
+    const saw = "it has no STARTED row";
+    this.#case.find("lost", runId, saw, registered, outcome);
   }
 
   /** Only another registration of a run is a reason to call it active. */
@@ -65,8 +70,14 @@ export class AcknowledgementAudit {
       if (!error.startsWith("RunAlreadyActiveError")) continue;
       const asked = this.#case.registering.get(run);
       const runId = asked?.runId;
-      if (runId === undefined) continue;
+      if (asked === undefined || runId === undefined) continue;
       if (this.#case.claims.get(runId)!.length > 1) continue;
+      const expiry = this.#bare.find((event) => event.runId === runId);
+      if (expiry !== undefined) {
+        const what = `event ${expiry.seq}`;
+        this.#case.auditExpiry(asked, expiry.loggedAt, what, refused);
+        continue;
+      }
       const saw = "it was refused as active, though nobody else registered it";
       this.#case.find("wrongly ended", runId, saw, asked, refused);
     }

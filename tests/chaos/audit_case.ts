@@ -38,7 +38,7 @@ export class AuditCase {
   /** Adds a finding about a run. */
   find(
     kind: Finding["kind"],
-    runId: string,
+    runId: string | undefined,
     saw: string,
     ...lines: (Entry | undefined)[]
   ): void {
@@ -48,16 +48,17 @@ export class AuditCase {
 
   /** Looks whether a run's instance lived when the run was ended as expired. */
   auditExpiry(
-    registered: EntryOf<"registered">,
+    registered: EntryOf<"registered" | "registering">,
     at: number,
     what: string,
+    ...lines: Entry[]
   ): void {
     const { instance, runId } = registered;
     if ((this.ends.get(instance) ?? Infinity) <= at) return;
     if (this.reach.mayExpire(instance, at)) return;
     const saw = `${what} ends it as expired at ${at}, though ${instance} lived`;
     const faults = this.#faultsFor(instance, at);
-    this.find("wrongly ended", runId, saw, registered, ...faults);
+    this.find("wrongly ended", runId, saw, registered, ...lines, ...faults);
   }
 
   /** What kept an instance from the server in the time of a lease before. */

@@ -160,14 +160,14 @@ export class FollowerAudit {
     this.#find("lost", following, what, last, followed);
   }
 
-  /** Whether the run had no more events when the follower began. */
+  /** Whether the run had ended, with no event after a number, when the follower began. */
   #hadEnded({ runId, at }: EntryOf<"following">, position: number): boolean {
     const log = this.#logs.get(runId) ?? [];
-    const next = log.findIndex(({ seq }) => seq > position);
     // A statement that waited for a lock is dated before that.
-    const { statementTimeout } = this.#case.evidence.bounds;
-    return next > 0 && isTerminal(log[next - 1]) &&
-      log[next].loggedAt > at - statementTimeout;
+    const begun = at - this.#case.evidence.bounds.statementTimeout;
+    return log.some((event, i) =>
+      event.seq <= position && isTerminal(event) && log[i + 1]?.loggedAt > begun
+    );
   }
 
   /** Whether a shutdown ended the run, durably, before it closed the stream. */

@@ -1,5 +1,5 @@
 import type { AuditCase } from "./audit_case.ts";
-import { type Attempt, isExpiry, isTerminal } from "./evidence.ts";
+import { type Attempt, isExpiry, isTerminal, type Logged } from "./evidence.ts";
 import { entriesOf, type Entry, type EntryOf } from "./journal.ts";
 import type { EventRow, RunRow } from "./tables.ts";
 
@@ -7,17 +7,14 @@ import type { EventRow, RunRow } from "./tables.ts";
 export class LogAudit {
   readonly #case: AuditCase;
   readonly #attempts = new Map<string, Attempt>();
+  readonly #bare: EventRow[] = [];
 
   constructor(auditCase: AuditCase) {
     this.#case = auditCase;
   }
 
-  /**
-   * Finds all that is wrong.
-   *
-   * @returns The attempts by the id of their STARTED row.
-   */
-  audit(): ReadonlyMap<string, Attempt> {
+  /** Finds all that is wrong. */
+  audit(): Logged {
     const { tables } = this.#case.evidence;
     const rows = Map.groupBy(tables.rows, ({ runId }) => runId);
     const events = Map.groupBy(tables.events, ({ runId }) => runId);
@@ -39,7 +36,7 @@ export class LogAudit {
         this.#auditAttempt(attempt, isLive);
       }
     }
-    return this.#attempts;
+    return { attempts: this.#attempts, bare: this.#bare };
   }
 
   #auditNumbers(runId: string, events: readonly EventRow[]): void {
@@ -88,7 +85,10 @@ export class LogAudit {
       const [{ seq, kind, message }] = events;
       const isAllowed = events.length === 1 && isExpiry(message) &&
         begun + i < claims;
-      if (isAllowed) continue;
+      if (isAllowed) {
+        this.#bare.push(events[0]);
+        continue;
+      }
       const saw = `event ${seq} ${kind} (${message}) is behind an ending`;
       this.#case.find("doubled", runId, saw, ...this.#linesOf(runId));
     }

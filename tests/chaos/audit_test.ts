@@ -186,6 +186,54 @@ testFinding(
     ),
 );
 
+testNothing(
+  "a run whose claim expired before it began, while its instance was frozen",
+  (evidence) => {
+    const message = "lease_expired";
+    evidence.tables.events.push(
+      { runId: "x", seq: 1, kind: "Errored", message, loggedAt: 20_000 },
+    );
+    const run = { run: 7, runId: "x" };
+    add(
+      evidence,
+      line(10_000, "i0", { told: "registering", ...run, yields: 0 }),
+      line(10_100, "i0", { told: "registered", ...run, taskRunId: "s7" }),
+      line(21_000, "i0", { told: "frozen", from: 10_200 }),
+      line(21_100, "i0", {
+        told: "outcome",
+        ...run,
+        taskRunId: "s7",
+        phase: "Completed",
+        durable: false,
+      }),
+    );
+  },
+);
+
+testNothing("a stream after more events than its run had", (evidence) => {
+  const { events, rows } = evidence.tables;
+  events.push(
+    { runId: RUN_ID, seq: 5, kind: "Started", loggedAt: 20_000 },
+    { runId: RUN_ID, seq: 6, kind: "Completed", loggedAt: 20_000 },
+  );
+  rows.push(
+    { id: "s7", runId: RUN_ID, status: "STARTED" },
+    { id: "e7", runId: RUN_ID, status: "COMPLETED" },
+  );
+  const follower = 7;
+  add(
+    evidence,
+    line(10_000, "i1", {
+      told: "following",
+      follower,
+      runId: RUN_ID,
+      after: 5,
+      durable: true,
+    }),
+    line(10_010, "i1", { told: "followed", follower, how: "closed" }),
+  );
+});
+
 testFinding(
   "an attempt with a row and without events",
   "lost",
@@ -610,6 +658,25 @@ testFinding(
         yields: 0,
       }),
       line(9_100, "i0", { told: "refused", run: 7, error }),
+    );
+  },
+);
+
+testFinding(
+  "a registration refused for its own claim, which another instance ended",
+  "wrongly ended",
+  /event 1 ends it as expired at 19000, though i0 lived/,
+  (evidence) => {
+    const error = "RunAlreadyActiveError: Cannot register run x";
+    const message = "lease_expired";
+    const run = { run: 7, runId: "x" };
+    evidence.tables.events.push(
+      { runId: "x", seq: 1, kind: "Errored", message, loggedAt: 19_000 },
+    );
+    add(
+      evidence,
+      line(9_000, "i0", { told: "registering", ...run, yields: 0 }),
+      line(19_100, "i0", { told: "refused", run: 7, error }),
     );
   },
 );

@@ -62,6 +62,14 @@ export interface Attempt {
   readonly events: readonly EventRow[];
 }
 
+/** What the log says of runs. */
+export interface Logged {
+  /** The attempts that began, by the id of their STARTED row. */
+  readonly attempts: ReadonlyMap<string, Attempt>;
+  /** The events that ended a claim before its run began. */
+  readonly bare: readonly EventRow[];
+}
+
 /** The lines until the tables were read. */
 export function untilSettled(journal: readonly Entry[]): readonly Entry[] {
   const end = journal.findIndex(({ told }) => told === "settled");
