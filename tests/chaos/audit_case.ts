@@ -58,7 +58,22 @@ export class AuditCase {
     if (this.reach.mayExpire(instance, at)) return;
     const saw = `${what} ends it as expired at ${at}, though ${instance} lived`;
     const faults = this.#faultsFor(instance, at);
-    this.find("wrongly ended", runId, saw, registered, ...lines, ...faults);
+    this.find(
+      "wrongly ended",
+      runId,
+      saw,
+      registered,
+      ...lines,
+      ...this.#abortsOf(runId, at),
+      ...faults,
+    );
+  }
+
+  /** A request to abort a run whose lease has expired ends it as expired. */
+  #abortsOf(runId: string | undefined, at: number): Entry[] {
+    return entriesOf(this.journal, "aborted").filter((entry) =>
+      entry.runId === runId && Math.abs(entry.at - at) < 1_000
+    );
   }
 
   /** What kept an instance from the server in the time of a lease before. */

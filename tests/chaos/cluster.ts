@@ -81,12 +81,16 @@ export class Cluster implements AsyncDisposable {
     this.#current = this.#standby;
   }
 
-  /** Lets the standby write, and starts another one. */
+  /** Lets the standby write; there is none after that. */
   async promote(): Promise<void> {
     const former = this.#primary;
     this.#primary = this.#standby;
     await this.query("select pg_promote()");
     await former.stop();
+  }
+
+  /** Starts another standby, after a promotion. */
+  async replaceStandby(): Promise<void> {
     this.#standby = await startStandbyServer(this.#primary);
     await this.#synchronize();
   }

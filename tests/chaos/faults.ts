@@ -74,13 +74,14 @@ export class Faults {
         await cluster.promote();
         break;
     }
-    await cluster.isSynchronous();
+    if (fault.fault !== "failover") await cluster.isSynchronous();
     this.outageSince = undefined;
     const name = fault.fault === "lock"
       ? `lock of ${fault.table}`
       : fault.fault;
     const told = "outage" as const;
     record({ told, at: Date.now(), instance: MAIN, from, fault: name });
+    if (fault.fault === "failover") await cluster.replaceStandby();
   }
 
   async #lock({ duration, table }: ServerFault): Promise<void> {
