@@ -2,7 +2,7 @@ import { hasPooler, type Pooler, startPooler } from "../postgres/pooler.ts";
 import { ChaosProcess } from "./chaos_process.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Deed, Entry } from "./journal.ts";
-import { type LinkFault, POOLED_SLOTS, SLOTS } from "./plan.ts";
+import { type LinkFault, POOLED_SLOTS, POOLER, SLOTS } from "./plan.ts";
 import { ProxyLink } from "./proxy.ts";
 
 /** How leases are set up: shorter than by default, so that more of them expire. */
@@ -20,15 +20,19 @@ export class Fleet implements AsyncDisposable {
   readonly #record: (entry: Entry) => void;
   readonly #stack: AsyncDisposableStack;
   readonly #slots: Slot[] = [];
+  /** From the pooler to the server, if there is a pooler. */
+  readonly #poolerLink: ProxyLink | undefined;
   readonly #ending = new Set<Promise<void>>();
   #started = 0;
 
   private constructor(
     record: (entry: Entry) => void,
     stack: AsyncDisposableStack,
+    poolerLink: ProxyLink | undefined,
   ) {
     this.#record = record;
     this.#stack = stack;
+    this.#poolerLink = poolerLink;
   }
 
   /** Starts an instance in each slot; they may not be connected yet. */
@@ -38,18 +42,19 @@ export class Fleet implements AsyncDisposable {
   ): Promise<Fleet> {
     await using stack = new AsyncDisposableStack();
     let pooler: Pooler | undefined;
+    let poolerLink: ProxyLink | undefined;
     if (await hasPooler()) {
-      const link = stack.use(new ProxyLink(() => cluster.port));
+      poolerLink = stack.use(new ProxyLink(() => cluster.port));
       pooler = stack.use(
         await startPooler(
-          `postgres://postgres@127.0.0.1:${link.port}/postgres`,
+          `postgres://postgres@127.0.0.1:${poolerLink.port}/postgres`,
           // By default it waits 15 s after a refused login.
           "server_login_retry = 1",
         ),
       );
     }
     const poolerPort = pooler && Number(new URL(pooler.url).port);
-    const fleet = new Fleet(record, stack.move());
+    const fleet = new Fleet(record, stack.move(), poolerLink);
     for (let index = 0; index < SLOTS; index++) {
       const pooled = poolerPort !== undefined && POOLED_SLOTS.includes(index);
       const link = new ProxyLink(() => pooled ? poolerPort : cluster.port);
@@ -84,26 +89,37 @@ export class Fleet implements AsyncDisposable {
     await stopped;
   }
 
-  /** Breaks the link of a slot until the wait is over. */
+  /** Breaks a link until the wait is over. */
   async breakLink(
-    { slot: index, fault }: LinkFault,
+    { slot, fault }: LinkFault,
     wait: () => Promise<void>,
   ): Promise<void> {
-    const { link, process } = this.#slots[index];
+    const link = slot === POOLER ? this.#poolerLink : this.#slots[slot].link;
+    if (link === undefined) return;
     if (fault === "drop") return link.drop();
     if (fault === "lose answers") return link.loseAnswers();
     const from = Date.now();
+    const before = this.#behind(link);
     link.mode = fault === "delay" ? "slow" : fault;
     await wait();
     link.mode = "open";
     if (fault === "delay") return;
-    for (const { name } of new Set([process, this.#slots[index].process])) {
+    for (const { name } of new Set([...before, ...this.#behind(link)])) {
       this.#tell(name, { told: "cut", from, fault });
     }
   }
 
+  /** The instances whose way to the server a link is part of. */
+  #behind(link: ProxyLink): ChaosProcess[] {
+    const isPooler = link === this.#poolerLink;
+    return this.#slots
+      .filter((slot) => isPooler ? slot.pooled : slot.link === link)
+      .map(({ process }) => process);
+  }
+
   /** Opens all links and continues all instances. */
   heal(): void {
+    this.#poolerLink?.heal();
     for (const { link, process } of this.#slots) {
       link.heal();
       process.thaw();

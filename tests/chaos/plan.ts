@@ -6,6 +6,9 @@ export const SLOTS = 5;
 /** The slots whose instances connect through a pooler, if there is one. */
 export const POOLED_SLOTS: readonly number[] = [4];
 
+/** The number that link faults have for the way from the pooler to the server. */
+export const POOLER = SLOTS;
+
 /** The longest that a run takes, in milliseconds. */
 export const LONGEST_RUN = 15_000;
 
@@ -67,6 +70,7 @@ export interface ServerFault {
 /** A fault of the way between an instance and the server. */
 export interface LinkFault {
   readonly pause: number;
+  /** Whose way, or {@linkcode POOLER}. */
   readonly slot: number;
   readonly fault: "drop" | "cut" | "delay" | "half-open" | "lose answers";
   readonly duration: number;
@@ -212,14 +216,16 @@ function planServerFault(chance: Chance): ServerFault {
 }
 
 function planLinkFault(chance: Chance): LinkFault {
+  const slot = chance.integer(0, POOLER);
   return {
     pause: chance.integer(500, 3_000),
-    slot: chance.integer(0, SLOTS - 1),
+    slot,
     fault: chance.weighted({
       drop: 4,
       cut: 2,
       delay: 3,
-      "half-open": 2,
+      // A pooler never notices it.
+      "half-open": slot === POOLER ? 0 : 2,
       "lose answers": 4,
     }),
     duration: chance.happens(0.15)

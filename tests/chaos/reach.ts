@@ -36,7 +36,11 @@ export class Reach {
       }
       for (const { from, at, fault } of entriesOf(own, "cut")) {
         // Nobody notices the end of this one before a statement misses its deadline.
-        const later = fault === "half-open" ? bounds.statementTimeout : 0;
+        const later = fault === "half-open"
+          ? bounds.statementTimeout
+          : pooled
+          ? POOLER_RETRY
+          : 0;
         spans.push({ from, to: at + later });
       }
       const turns = entriesOf(own, "alive");
