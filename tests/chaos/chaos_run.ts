@@ -61,7 +61,7 @@ export async function runChaos(
     journal.push({ ...deed, at: Date.now(), instance });
   };
   let tables: Tables;
-  const folder = await openFolder();
+  await using folder = await openFolder();
   {
     const counts = { begun: 0, ended: 0, followed: 0 };
     const runner = new StepRunner();
@@ -107,7 +107,9 @@ export async function runChaos(
     await fleet[Symbol.asyncDispose](); // The pooler's connections too.
     await findConnections(cluster, note);
   }
-  await closeFolder(folder, note);
+  for await (const { name } of Deno.readDir(folder.path)) {
+    note({ told: "leftover", what: `the folder ${name} is left` });
+  }
   const findings = audit({ journal, tables, bounds: BOUNDS });
   return { findings, journal, tables };
 }
@@ -124,23 +126,18 @@ async function settle(journal: readonly Entry[]): Promise<void> {
 }
 
 /** Makes a folder for all temporary files of this process and its children. */
-async function openFolder(): Promise<string> {
-  const folder = await Deno.makeTempDir({ prefix: "chaos_" });
+async function openFolder(): Promise<AsyncDisposable & { path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "chaos_" });
   // The server may run as another user, whose folders lie within.
-  await Deno.chmod(folder, 0o711);
-  Deno.env.set("TMPDIR", folder);
-  return folder;
-}
-
-async function closeFolder(
-  folder: string,
-  note: (deed: Deed) => void,
-): Promise<void> {
-  Deno.env.delete("TMPDIR");
-  for await (const { name } of Deno.readDir(folder)) {
-    note({ told: "leftover", what: `the folder ${name} is left` });
-  }
-  await Deno.remove(folder, { recursive: true });
+  await Deno.chmod(path, 0o711);
+  Deno.env.set("TMPDIR", path);
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      Deno.env.delete("TMPDIR");
+      await Deno.remove(path, { recursive: true });
+    },
+  };
 }
 
 const COUNT = `
