@@ -8,6 +8,9 @@ import { ProxyLink } from "./proxy.ts";
 /** How leases are set up: shorter than by default, so that more of them expire. */
 export const LEASES = { leaseDuration: 6_000, renewInterval: 1_000 } as const;
 
+/** The fault of a pooler that ends by itself. */
+export const POOLER_CRASH = "crash of the pooler";
+
 /** A place of an instance and its way to the server; instances in it come and go. */
 interface Slot {
   readonly link: ProxyLink;
@@ -18,21 +21,17 @@ interface Slot {
 /** The instances, each behind a link of its own. */
 export class Fleet implements AsyncDisposable {
   readonly #record: (entry: Entry) => void;
-  readonly #stack: AsyncDisposableStack;
+  readonly #stack = new AsyncDisposableStack();
+  readonly #ending = new Set<Promise<void>>();
   readonly #slots: Slot[] = [];
   /** From the pooler to the server, if there is a pooler. */
-  readonly #poolerLink: ProxyLink | undefined;
-  readonly #ending = new Set<Promise<void>>();
+  #poolerLink: ProxyLink | undefined;
+  #pooler: Pooler | undefined;
   #started = 0;
+  #closed = false;
 
-  private constructor(
-    record: (entry: Entry) => void,
-    stack: AsyncDisposableStack,
-    poolerLink: ProxyLink | undefined,
-  ) {
+  private constructor(record: (entry: Entry) => void) {
     this.#record = record;
-    this.#stack = stack;
-    this.#poolerLink = poolerLink;
   }
 
   /** Starts an instance in each slot; they may not be connected yet. */
@@ -40,29 +39,40 @@ export class Fleet implements AsyncDisposable {
     cluster: Cluster,
     record: (entry: Entry) => void,
   ): Promise<Fleet> {
-    await using stack = new AsyncDisposableStack();
-    let pooler: Pooler | undefined;
-    let poolerLink: ProxyLink | undefined;
-    if (await hasPooler()) {
-      poolerLink = stack.use(new ProxyLink(() => cluster.port));
-      pooler = stack.use(
-        await startPooler(
-          `postgres://postgres@127.0.0.1:${poolerLink.port}/postgres`,
-          // By default it waits 15 s after a refused login.
-          "server_login_retry = 1",
-        ),
-      );
+    const fleet = new Fleet(record);
+    const hasOne = await hasPooler();
+    if (hasOne) {
+      fleet.#poolerLink = fleet.#stack.use(new ProxyLink(() => cluster.port));
+      await fleet.#startPooler(fleet.#poolerLink);
     }
-    const poolerPort = pooler && Number(new URL(pooler.url).port);
-    const fleet = new Fleet(record, stack.move(), poolerLink);
     for (let index = 0; index < SLOTS; index++) {
-      const pooled = poolerPort !== undefined && POOLED_SLOTS.includes(index);
-      const link = new ProxyLink(() => pooled ? poolerPort : cluster.port);
+      const pooled = hasOne && POOLED_SLOTS.includes(index);
+      const link = new ProxyLink(() =>
+        pooled ? Number(new URL(fleet.#pooler!.url).port) : cluster.port
+      );
       fleet.#stack.use(link);
       const process = fleet.#launch(link, pooled, false);
       fleet.#slots.push({ link, pooled, process });
     }
     return fleet;
+  }
+
+  /** Starts a pooler, and another one whenever it crashes. */
+  async #startPooler(link: ProxyLink): Promise<void> {
+    const pooler = await startPooler(
+      `postgres://postgres@127.0.0.1:${link.port}/postgres`,
+      // By default it waits 15 s after a refused login.
+      "server_login_retry = 1",
+    );
+    this.#pooler = this.#stack.use(pooler);
+    pooler.ended.then(async () => {
+      if (this.#closed) return;
+      const from = Date.now();
+      await this.#startPooler(link);
+      for (const { name } of this.#behind(link)) {
+        this.#tell(name, { told: "cut", from, fault: POOLER_CRASH });
+      }
+    });
   }
 
   /** The instance in a slot. */
@@ -133,6 +143,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     await this.#stack[Symbol.asyncDispose]();
   }
 

@@ -11,6 +11,8 @@
 import { parseArgs } from "node:util";
 import { runChaos } from "./chaos_run.ts";
 import type { Finding } from "./evidence.ts";
+import { POOLER_CRASH } from "./fleet.ts";
+import { entriesOf } from "./journal.ts";
 
 /** How many lines of the journal a finding shows. */
 const MAX_LINES = 6;
@@ -58,6 +60,9 @@ const { rows, events, leases } = tables;
 console.log(
   `${elapsed()}: ${rows.length} rows, ${events.length} events and ${leases.length} leases audited`,
 );
+const crashes = entriesOf(journal, "cut")
+  .filter(({ fault }) => fault === POOLER_CRASH).length;
+if (crashes > 0) console.log(`The pooler crashed by itself: ${crashes} times`);
 for (const finding of findings) console.log(show(finding));
 const counts = Map.groupBy(findings, ({ kind }) => kind);
 const summary = [...counts].map(([kind, { length }]) => `${length} ${kind}`);

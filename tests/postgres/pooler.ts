@@ -2,6 +2,8 @@
 export interface Pooler extends AsyncDisposable {
   /** Connects through the pooler. */
   readonly url: string;
+  /** Resolves when it has ended, on disposal or by itself. */
+  readonly ended: Promise<void>;
 }
 
 /** The user that a server without passwords runs as when tests run as root. */
@@ -68,14 +70,19 @@ ${settings}
     stderr: "null",
     ...isRoot ? { uid: NOBODY } : {},
   }).spawn();
+  let hasEnded = false;
+  const ended = child.status.then(() => {
+    hasEnded = true;
+  });
   const url = new URL(serverUrl);
   url.port = String(port);
   await accepts(port);
   return {
     url: url.href,
+    ended,
     async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.status;
+      if (!hasEnded) child.kill("SIGKILL");
+      await ended;
       await Deno.remove(folder, { recursive: true });
     },
   };
