@@ -189,8 +189,8 @@ export interface RunLog {
   ): ReadableStream<RunEvent>;
 
   /**
-   * Asks the instance that holds a run to abort it. If the lease has expired, ends
-   * the run.
+   * Asks the instance that holds a run to abort it. If the lease has expired and the
+   * instance does not come back, the run is ended some time later.
    *
    * @returns `"ended"` if the run had ended, `"unknown"` if there is no such run.
    */

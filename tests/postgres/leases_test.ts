@@ -339,8 +339,9 @@ Deno.test("Lease.claim() is repeated for 30 s while Postgres is lost or silent",
   const claimed = lease.claim();
   await passTime(trial.time, 25_000);
   delete client.rows["claim"];
-  await passTime(trial.time, 3_000); // One stays without an answer.
-  client.named("claim").at(-1)!.answer([1, 7]);
+  await passTime(trial.time, 2_000); // One stays without an answer.
+  client.rows["claim"] = () => [[1, 7]];
+  await passTime(trial.time, 2_500);
   assertEquals(await claimed, 7);
 });
 
@@ -760,17 +761,16 @@ Deno.test("Leases.renew() passes each request to abort on once", async () => {
   assertEquals(losses, []);
 });
 
-Deno.test("Leases.renew() leaves out a run whose ending is pending", async () => {
+Deno.test("Leases.renew() renews a run whose ending is pending, and does not lose it", async () => {
   using trial = new Trial();
-  trial.renewingAll();
   const ends = await trial.claimed();
-  const goesOn = await trial.claimed();
   const gate = Promise.withResolvers<void>();
   trial.gate = gate.promise;
   const written = ends.lease.write(ending(ends));
   await turn();
+  trial.renewing();
   await trial.leases.renew();
-  assertEquals(trial.renewed, [goesOn.lease.claimId]);
+  assertEquals(trial.renewed, [ends.lease.claimId]);
   assertEquals(ends.losses, []);
   gate.resolve();
   await written;
@@ -937,26 +937,37 @@ Deno.test("Leases.requestAbort() requests it and returns the state that the run 
   assertEquals(trial.client.named("reap"), []);
 });
 
-Deno.test("Leases.requestAbort() ends the run if its lease expired", async () => {
+Deno.test("Leases.requestAbort() gives an expired lease notice, and ends the run when that is over", async () => {
   using trial = new Trial();
   const runId = crypto.randomUUID();
   trial.client.rows["request abort"] = () => [state("expired")];
-  trial.client.rows["reap"] = () => [[1, false]];
+  trial.client.rows["reap"] = () => [
+    trial.client.named("reap").length === 1 ? [0, true] : [1, false],
+  ];
   assertEquals(
     await trial.leases.requestAbort(runId, "enough"),
     state("expired") as unknown,
   );
-  const [reap] = trial.client.named("reap");
-  assertEquals(reap.parameters, ["lease_expired", "0", "500", runId]);
+  await passTime(trial.time, NOTICE, 1_000);
+  assertEquals(
+    trial.client.named("reap").map(({ parameters }) => parameters),
+    Array(2).fill(["lease_expired", `${NOTICE}`, "500", runId]),
+  );
+  assertEquals(trial.logged, [runId]);
 });
 
-Deno.test("Leases.requestAbort() stays pending until the expired run is ended", async () => {
+Deno.test("Leases.requestAbort() warns if it cannot end an expired run", async () => {
   using trial = new Trial();
+  const runId = crypto.randomUUID();
   trial.client.rows["request abort"] = () => [state("expired")];
-  const requested = trial.leases.requestAbort(crypto.randomUUID(), "enough");
-  await assertPending(requested);
-  trial.client.named("reap")[0].answer([1, false]);
-  await requested;
+  trial.client.rows["reap"] = () => {
+    throw PERMANENT;
+  };
+  await trial.leases.requestAbort(runId, "enough");
+  await turn();
+  assertEquals(trial.warnings.map(({ message }) => message), [
+    `Run ${runId} could not be ended yet`,
+  ]);
 });
 
 Deno.test("Leases.requestAbort() is repeated for 30 s while the connection is lost", async () => {

@@ -132,7 +132,8 @@ export class Leases implements LeaseHolder, NotificationListener {
   }
 
   /**
-   * Asks the holder of a run's lease to abort it; ends the run if its lease expired.
+   * Asks the holder of a run's lease to abort it. If its lease has expired, this ends
+   * the run unless the holder comes back meanwhile.
    *
    * @returns The state that the run had.
    */
@@ -145,7 +146,7 @@ export class Leases implements LeaseHolder, NotificationListener {
       { runId, reason },
       { persistence: PERSISTENCE },
     ) as [RunState];
-    if (state.lease === "expired") await this.#reap("lease_expired", 0, runId);
+    if (state.lease === "expired") this.#reapLater(runId);
     return state;
   }
 
@@ -157,8 +158,9 @@ export class Leases implements LeaseHolder, NotificationListener {
   async renew(attempts: "once" | "repeatedly" = "repeatedly"): Promise<void> {
     if (this.#held.size === 0) return;
     const { database, duration, owner } = this.#options;
-    // Leases that are claimed or end while the statement is under way are not in it.
-    const held = [...this.#held.values()].filter(({ isEnding }) => !isEnding);
+    // Leases that are claimed while the statement is under way are not in it. Those
+    // whose ending is pending are: it may wait for longer than the lease.
+    const held = [...this.#held.values()];
     const claimIds = `{${held.map(({ claimId }) => claimId).join(",")}}`;
     const values = { owner, duration, claimIds };
     const rows = attempts === "once"
@@ -214,6 +216,14 @@ export class Leases implements LeaseHolder, NotificationListener {
   close(): void {
     this.#closed.abort();
     clearTimeout(this.#timer);
+  }
+
+  async #reapLater(runId: string): Promise<void> {
+    try {
+      await this.reap("lease_expired", runId);
+    } catch (cause) {
+      this.#warn(`Run ${runId} could not be ended yet`, cause);
+    }
   }
 
   async #reap(

@@ -109,8 +109,9 @@ export const READ_REQUESTS = statement(
  *
  * After Postgres was away for longer than a lease, the leases of live instances have
  * expired too: they could not renew them. So whoever first finds an expired lease only
- * gives it notice, and it is ended once that was `notice` milliseconds ago. A restart
- * of Postgres begins the notice anew, and renewing the lease cancels it.
+ * gives it notice, and it is ended once that was `notice` milliseconds ago. Renewing
+ * the lease cancels the notice. So does another outage: a restart of Postgres, or a
+ * notice that is much older than it must be.
  *
  * It does not wait for concurrent reaping of the same runs. It returns how many runs
  * it ended, and whether it found others whose lease has expired.
@@ -121,27 +122,29 @@ export const REAP = statement(
   ({ reason, notice, limit, runId }) => {
     const isExpired = `l.ended_at is null and l.expires_at < now()
       and (${runId} is null or l.pipeline_run_id = ${runId})`;
-    // A notice from before the last renewal does not count.
-    const hasNotice = "coalesce(l.notice_at >= l.expires_at, false)";
+    const milliseconds = "* interval '1 millisecond'";
+    const hasNotice = `coalesce(
+      l.notice_at >= l.expires_at and l.notice_at >= now()
+        - (${notice} + greatest(${notice} / 2, 1000)) ${milliseconds},
+      false
+    )`;
     return `
   with unwarned as (
     select l.pipeline_run_id
     from pipeline_run_leases l
-    where ${isExpired} and not ${hasNotice} and ${notice} > 0
+    where ${isExpired} and not ${hasNotice}
     for update skip locked
   ), warned as (
     update pipeline_run_leases l
-    set notice_at = now()
+    set notice_at = clock_timestamp() -- now() is when this began to wait for a lock
     from unwarned
     where l.pipeline_run_id = unwarned.pipeline_run_id
   ), expired as (
     select l.pipeline_run_id
     from pipeline_run_leases l
-    where ${isExpired} and (
-      ${notice} = 0 or ${hasNotice} and
-      greatest(l.notice_at, pg_postmaster_start_time())
-        <= now() - ${notice} * interval '1 millisecond'
-    )
+    where ${isExpired} and ${hasNotice}
+      and greatest(l.notice_at, pg_postmaster_start_time())
+        <= now() - ${notice} ${milliseconds}
     limit ${limit}
     for update skip locked
   ), reaped as (
