@@ -1,0 +1,299 @@
+import { type Mutation, mutationsOf } from "./mutation.ts";
+
+/** The ring of events and its readers. */
+export const BROADCAST_MUTATIONS: readonly Mutation[] = [
+  ...mutationsOf("broadcast/ring.ts", [
+    "broadcast/ring_test.ts",
+    "broadcast/cursor_test.ts",
+    "broadcast/broadcast_controller_test.ts",
+  ], [
+    [
+      "A ring holds as many chunks as it says",
+      "if (this.#chunks.length < this.capacity)",
+      "if (this.#chunks.length < this.capacity + 1)",
+    ],
+    [
+      "A ring holds no fewer",
+      "if (this.#chunks.length < this.capacity)",
+      "if (this.#chunks.length < this.capacity - 1)",
+    ],
+    [
+      "A ring is woken once for several chunks",
+      "if (this.#handingOff || this.#parked === undefined) return;",
+      "if (this.#parked === undefined) return;",
+    ],
+    [
+      "Closing wakes",
+      "this.#chunks.slice();\n    this.#wakeAll();\n",
+      "this.#chunks.slice();\n",
+    ],
+    [
+      "A chunk wakes",
+      "    this.#end++;\n    this.#wakeAll();\n",
+      "    this.#end++;\n",
+    ],
+    [
+      "A waiter knows its place",
+      "this.#parked.push(waiter) - 1",
+      "this.#parked.push(waiter)",
+    ],
+    [
+      "A waiter that is not parked is not removed",
+      "    if (waiter.parkedAt < 0) return;\n",
+      "",
+    ],
+    [
+      "The last waiter takes the place of the one removed",
+      "      last.parkedAt = waiter.parkedAt;\n",
+      "",
+    ],
+    [
+      "A removed waiter is not parked",
+      "    waiter.parkedAt = -1;\n  }\n\n  #wakeAll",
+      "  }\n\n  #wakeAll",
+    ],
+    [
+      "A woken waiter is not parked",
+      "    for (const waiter of parked) waiter.parkedAt = -1;\n",
+      "",
+    ],
+    [
+      "Chunks are read from their places",
+      "this.#chunks[position % this.capacity]",
+      "this.#chunks[position % this.#chunks.length]",
+    ],
+  ]),
+  ...mutationsOf("broadcast/cursor.ts", [
+    "broadcast/cursor_test.ts",
+    "broadcast/broadcast_controller_test.ts",
+    "broadcast/broadcast_branch_test.ts",
+  ], [
+    [
+      "A cursor is over at the end",
+      "return this.#position >= this.#ring.end &&",
+      "return this.#position > this.#ring.end &&",
+    ],
+    [
+      "A cursor is not over before the ring closes",
+      "(this.#ring.closed || this.#released)",
+      "true",
+    ],
+    [
+      "A released cursor is over",
+      "(this.#ring.closed || this.#released)",
+      "this.#ring.closed",
+    ],
+    [
+      "A cursor is ready before the end",
+      "return this.#position < this.#ring.end &&",
+      "return this.#position <= this.#ring.end &&",
+    ],
+    [
+      "A cursor that lags is not ready",
+      " &&\n      this.#position >= this.#ring.oldest;",
+      ";",
+    ],
+    [
+      "A cursor at the oldest chunk does not lag",
+      "this.#position >= this.#ring.oldest;",
+      "this.#position > this.#ring.oldest;",
+    ],
+    [
+      "A released cursor gives nothing",
+      "    if (this.#released) return OVER;\n",
+      "",
+    ],
+    [
+      "A cursor that has read all leaves the ring",
+      "    this.release();\n    return OVER;",
+      "    return OVER;",
+    ],
+    [
+      "A cursor parks once",
+      "if (this.parkedAt < 0) this.#ring.park(this);",
+      "this.#ring.park(this);",
+    ],
+    [
+      "An owner is woken once",
+      "    this.#owner = undefined;\n    owner?.wake();",
+      "    owner?.wake();",
+    ],
+    [
+      "An owner that stopped waiting is not woken",
+      "    this.#ring.unpark(this);\n    this.#owner = undefined;\n",
+      "    this.#ring.unpark(this);\n",
+    ],
+    [
+      "A cursor is released once",
+      "    if (this.#released) return;\n",
+      "",
+    ],
+    [
+      "A released cursor leaves the ring",
+      "    this.#ring.unpark(this);\n    try",
+      "    try",
+    ],
+    [
+      "A released cursor wakes its owner",
+      "    } finally {\n      this.wake();\n",
+      "    } finally {\n",
+    ],
+    [
+      "A lag is counted exactly",
+      "const missed = oldest - this.#position;",
+      "const missed = oldest - this.#position - 1;",
+    ],
+    [
+      "A lag goes on with the oldest chunk",
+      "    this.#position = oldest;\n",
+      "    this.#position = oldest + 1;\n",
+    ],
+    [
+      "A lag closes",
+      'if (this.#options.lag === "close") this.release();',
+      "",
+    ],
+    [
+      "A lag may be skipped",
+      'if (this.#options.lag === "close") this.release();',
+      "this.release();",
+    ],
+  ]),
+  ...mutationsOf("broadcast/branch_reads.ts", [
+    "broadcast/broadcast_branch_test.ts",
+    "broadcast/broadcast_controller_test.ts",
+    "broadcast/broadcast_branch_property_test.ts",
+  ], [
+    [
+      "The chunk left in the stream comes first",
+      "source.holdsChunk ? readStream : undefined",
+      "undefined",
+    ],
+    [
+      "A read waits behind others",
+      "if (this.#direct && this.#cursor.ready)",
+      "if (this.#cursor.ready)",
+    ],
+    [
+      "A new lock settles the pull of the last one",
+      "    source.settlePull();\n",
+      "",
+    ],
+    [
+      "Releasing rejects pending reads",
+      "    for (const { reject } of this.#waiting.splice(0)) {\n      reject(",
+      "    for (const { reject } of []) {\n      reject(",
+    ],
+    [
+      "Releasing stops waiting",
+      "    this.#cursor.stopWaiting();\n",
+      "",
+    ],
+    [
+      "Reads wait on while there is nothing",
+      "if (result === undefined) return this.#cursor.wait(this);",
+      "if (result === undefined) return;",
+    ],
+    [
+      "An iterator throws once",
+      "if (this.#onOver !== undefined) this.settle();",
+      "",
+    ],
+    [
+      "A reader rejects each read",
+      "if (this.#onOver !== undefined) this.settle();",
+      "this.settle();",
+    ],
+    [
+      "Reads are direct again once none waits",
+      "    }\n    this.#direct = true;\n  }\n\n  /** The oldest",
+      "    }\n  }\n\n  /** The oldest",
+    ],
+    [
+      "The oldest read is answered first",
+      "      : this.#waiting.shift();",
+      "      : this.#waiting.pop();",
+    ],
+    [
+      "A stream that errored gives no chunk",
+      "if (this.#source.failure === undefined) return readStream();",
+      "return readStream();",
+    ],
+    [
+      "The stream closes with its last chunk",
+      "    if (this.#cursor.over) this.#source.close();\n",
+      "",
+    ],
+    [
+      "A stream that errored rejects",
+      "    if (source.failure !== undefined) throw source.failure.error;\n",
+      "",
+    ],
+    [
+      "The stream closes with a lag that closes",
+      "        if (this.#cursor.over) source.close();\n",
+      "",
+    ],
+    [
+      "An iterator is over at the end",
+      "    this.#onOver?.();\n",
+      "",
+    ],
+  ]),
+  ...mutationsOf("broadcast/branch_source.ts", [
+    "broadcast/broadcast_branch_test.ts",
+    "broadcast/broadcast_controller_test.ts",
+    "broadcast/broadcast_branch_property_test.ts",
+  ], [
+    [
+      "A stream holds a chunk or not",
+      "this.#controller.desiredSize! < 0",
+      "this.#controller.desiredSize! <= 0",
+    ],
+    [
+      "The signal's listener ends with the cursor",
+      "      stopListening();\n      onRelease?.();",
+      "      onRelease?.();",
+    ],
+    [
+      "A signal that is given is heard",
+      "if (this.#signal === undefined) return;",
+      "return;",
+    ],
+    [
+      "Cancelling settles the pull",
+      "    this.#closed = true;\n    this.settlePull();\n",
+      "    this.#closed = true;\n",
+    ],
+    [
+      "Cancelling releases the cursor",
+      "    this.settlePull();\n    this.cursor.release();\n",
+      "    this.settlePull();\n",
+    ],
+    [
+      "A pull waits on while there is nothing",
+      "    if (this.#deliver()) this.settlePull();\n    else this.cursor.wait(this);",
+      "    if (this.#deliver()) this.settlePull();",
+    ],
+    [
+      "A settled pull waits no longer",
+      "    this.cursor.stopWaiting();\n",
+      "",
+    ],
+    [
+      "A stream closes once",
+      "    if (this.#closed) return;\n",
+      "",
+    ],
+    [
+      "A closed stream releases the cursor",
+      "    this.#controller.close();\n    this.cursor.release();\n",
+      "    this.#controller.close();\n",
+    ],
+    [
+      "A pull of the last chunk closes",
+      "      if (this.cursor.over) this.close();\n",
+      "",
+    ],
+  ]),
+];

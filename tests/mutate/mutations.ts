@@ -1,0 +1,19 @@
+import { BROADCAST_MUTATIONS } from "./broadcast_mutations.ts";
+import { LOG_MUTATIONS } from "./log_mutations.ts";
+import type { Mutation } from "./mutation.ts";
+import { READ_STATEMENT_MUTATIONS } from "./read_statement_mutations.ts";
+import { ROW_STATEMENT_MUTATIONS } from "./row_statement_mutations.ts";
+import { RUN_MUTATIONS } from "./run_mutations.ts";
+import { WRITE_MUTATIONS } from "./write_mutations.ts";
+import { WRITE_STATEMENT_MUTATIONS } from "./write_statement_mutations.ts";
+
+/** All mutations. */
+export const MUTATIONS: readonly Mutation[] = [
+  ...WRITE_STATEMENT_MUTATIONS,
+  ...READ_STATEMENT_MUTATIONS,
+  ...ROW_STATEMENT_MUTATIONS,
+  ...WRITE_MUTATIONS,
+  ...LOG_MUTATIONS,
+  ...RUN_MUTATIONS,
+  ...BROADCAST_MUTATIONS,
+];

@@ -1,0 +1,113 @@
+import type { Equivalent, Mutation } from "./mutation.ts";
+
+/** What the tests need of the project. */
+const PARTS = ["deno.json", "deno.lock", "mod.ts", "src", "bench", "tests"];
+
+/** How long a mutation is tried, in milliseconds. Tests that hang notice it, too. */
+const TIMEOUT = 20_000;
+
+/** An edit that does not compile is noticed by any test, and so proves nothing. */
+const NOT_COMPILED =
+  /syntax error|SyntaxError|is not defined|(column|operator|function) .* does not exist|ambiguous|missing FROM-clause/;
+
+/** How the tests took a mutation. */
+export interface Verdict {
+  readonly kind: "caught" | "SURVIVED" | "DOES NOT COMPILE";
+  /** The first test that failed, or what the tests printed. */
+  readonly by: string;
+}
+
+/** A copy of the project, whose sources are changed and whose tests are run. */
+export class ProjectCopy implements Disposable {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Copies the project to a temporary folder. */
+  static async make(): Promise<ProjectCopy> {
+    const copy = new ProjectCopy(await Deno.makeTempDir());
+    const root = new URL("../../", import.meta.url);
+    for (const part of PARTS) {
+      await copyAll(new URL(part, root).pathname, `${copy.#folder}/${part}`);
+    }
+    return copy;
+  }
+
+  /** The number of times that the text to replace occurs in its file. */
+  async occurrences({ file, find }: Mutation | Equivalent): Promise<number> {
+    const source = await Deno.readTextFile(this.#pathOf(file));
+    return source.split(find).length - 1;
+  }
+
+  /** Makes an edit, runs its tests, and undoes the edit. */
+  async try(mutation: Mutation, timeout = TIMEOUT): Promise<Verdict> {
+    const { file, find, replace, tests } = mutation;
+    const path = this.#pathOf(file);
+    const source = await Deno.readTextFile(path);
+    await Deno.writeTextFile(path, source.split(find).join(replace));
+    try {
+      return await this.test(tests, timeout);
+    } finally {
+      await Deno.writeTextFile(path, source);
+    }
+  }
+
+  /**
+   * Runs test files until the first failure.
+   *
+   * @param files The files, in `tests`.
+   * @param timeout How long they may take, in milliseconds.
+   */
+  async test(files: readonly string[], timeout: number): Promise<Verdict> {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "test",
+        "--allow-all",
+        "--no-check",
+        "--fail-fast",
+        ...files.map((file) => `tests/${file}`),
+      ],
+      cwd: this.#folder,
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      child.kill("SIGKILL");
+    }, timeout);
+    const { success, stdout, stderr } = await child.output();
+    clearTimeout(timer);
+    if (success) return { kind: "SURVIVED", by: "" };
+    const decoder = new TextDecoder();
+    const output = decoder.decode(stdout) + decoder.decode(stderr);
+    const by = timedOut
+      ? `they took more than ${timeout / 1_000} s`
+      : /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ?? output;
+    return {
+      kind: NOT_COMPILED.test(output) ? "DOES NOT COMPILE" : "caught",
+      by,
+    };
+  }
+
+  /** Removes the copy. */
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.#folder, { recursive: true });
+  }
+
+  #pathOf(file: string): string {
+    return `${this.#folder}/src/${file}`;
+  }
+}
+
+async function copyAll(from: string, to: string): Promise<void> {
+  if ((await Deno.stat(from)).isFile) return await Deno.copyFile(from, to);
+  await Deno.mkdir(to);
+  for await (const { name } of Deno.readDir(from)) {
+    await copyAll(`${from}/${name}`, `${to}/${name}`);
+  }
+}

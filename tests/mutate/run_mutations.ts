@@ -1,0 +1,446 @@
+import { type Mutation, mutationsOf } from "./mutation.ts";
+
+/** One run: its one ending, and its rows before its events. */
+export const RUN_MUTATIONS: readonly Mutation[] = [
+  ...mutationsOf("run/run.ts", [
+    "run/run_end_test.ts",
+    "run/run_events_test.ts",
+    "run/run_context_test.ts",
+    "run/run_spec_test.ts",
+    "run/run_recorder_test.ts",
+    "registry/registry_shutdown_test.ts",
+    "registry/registry_abort_test.ts",
+    "registry/registry_register_test.ts",
+  ], [
+    [
+      "A run ends once",
+      "  #end(ending: Ending): void {\n    if (this.#ended) return;\n",
+      "  #end(ending: Ending): void {\n",
+    ],
+    [
+      "The ending is claimed at once",
+      "    live.throttle?.flush();\n    this.#ended = true;\n",
+      "    live.throttle?.flush();\n",
+    ],
+    [
+      "The latest Yield goes before the ending",
+      "    live.throttle?.flush();\n",
+      "",
+    ],
+    [
+      "The ending stops the work",
+      "    live.execution.stop(ending.reason);\n",
+      "",
+    ],
+    [
+      "The ending ends the timeout",
+      "    this.#ended = true;\n    live.disarm?.();\n    live.execution",
+      "    this.#ended = true;\n    live.execution",
+    ],
+    [
+      "A refused run ends its timeout",
+      "    live.disarm?.();\n    this.events.close();\n",
+      "    this.events.close();\n",
+    ],
+    [
+      "The row goes before the event",
+      "const { durable, instead } = await recorder.ended(error, last, writesRow);\n",
+      "const recorded = recorder.ended(error, last, writesRow);\n    this.events.enqueue(last);\n    const { durable, instead } = await recorded;\n",
+    ],
+    [
+      "The phase goes before the event",
+      "    this.events.enqueue(event);\n    this.events.close();\n    outcome",
+      "    this.events.close();\n    outcome",
+    ],
+    [
+      "The broadcast closes after the ending",
+      "    this.events.enqueue(event);\n    this.events.close();\n",
+      "    this.events.enqueue(event);\n",
+    ],
+    [
+      "An ending that another instance logged counts",
+      "const event = instead ?? last;",
+      "const event = last;",
+    ],
+    [
+      "A run that ends before it begins waits for its beginning",
+      "    if (this.#phase === PENDING) {\n      try {\n        await begun;",
+      "    if (false) {\n      try {\n        await begun;",
+    ],
+    [
+      "A run that was abandoned does not end again",
+      "      if (this.#live === undefined) return; // It was abandoned.\n",
+      "",
+    ],
+    [
+      "A run that was abandoned does not begin",
+      "    if (this.#live === undefined) throw new RegistryShutdownError();\n",
+      "",
+    ],
+    [
+      "The numbers continue after the former attempt",
+      "    if (lastSeq !== undefined) this.events.continueAfter(lastSeq);\n",
+      "",
+    ],
+    [
+      "Without a log the numbers are the registry's",
+      "if (lastSeq !== undefined) this.events.continueAfter(lastSeq);",
+      "this.events.continueAfter(lastSeq ?? 0);",
+    ],
+    [
+      "An initiated run has a row that says so",
+      "    if (this.#initiated) recorder.initiated();\n",
+      "",
+    ],
+    [
+      "A run has that row only if it was initiated",
+      "if (this.#initiated) recorder.initiated();",
+      "recorder.initiated();",
+    ],
+    [
+      "A run that has ended calls no work",
+      "    if (this.#ended) return;\n    try {\n      await live.execution",
+      "    try {\n      await live.execution",
+    ],
+    [
+      "Nothing is published after the ending",
+      "        if (this.#ended) return;\n        const json",
+      "        const json",
+    ],
+    [
+      "No payload is set after the ending",
+      "    if (this.#ended) return;\n    try {\n      // Parsed",
+      "    try {\n      // Parsed",
+    ],
+    [
+      "AlreadyCompleted is not published after the ending",
+      "    if (this.#ended) return false;\n",
+      "",
+    ],
+    [
+      "AlreadyCompleted is not published if the run ends meanwhile",
+      "      if (this.#ended) return;\n      const event",
+      "      const event",
+    ],
+    [
+      "AlreadyCompleted waits for Started",
+      "if (this.#phase === PENDING) this.#live!.begun!",
+      "if (false) this.#live!.begun!",
+    ],
+    [
+      "Without a throttle a Yield is published at once",
+      "if (throttle === undefined) this.#yield({ payload, json });",
+      "if (throttle === undefined) queueMicrotask(() => this.#yield({ payload, json }));",
+    ],
+    [
+      "An abort writes a row if it shall",
+      "writesRow: this.#dependencies.abortWritesErroredRow",
+      "writesRow: true",
+    ],
+    [
+      "An abort has a text",
+      'error: text ?? "abort"',
+      'error: "abort"',
+    ],
+    [
+      "A timeout writes a row",
+      "      this.#end({ message, error: message, writesRow: true, reason });\n    }, timeout)",
+      "      this.#end({ message, error: message, writesRow: false, reason });\n    }, timeout)",
+    ],
+    [
+      "The timer ends with a signal that has fired",
+      "    live.disarm = () => clearTimeout(timer);\n",
+      "",
+    ],
+    [
+      "The timer ends with the run",
+      "      clearTimeout(timer);\n      stopListening();\n",
+      "      stopListening();\n",
+    ],
+    [
+      "The signal's listener ends with the run",
+      "      clearTimeout(timer);\n      stopListening();\n",
+      "      clearTimeout(timer);\n",
+    ],
+    [
+      "abandon() refuses only a run that is pending",
+      "this.#live?.recorder.abandon() && this.#phase === PENDING",
+      "this.#live?.recorder.abandon()",
+    ],
+    [
+      "abandon() refuses only a run whose lease says so",
+      "this.#live?.recorder.abandon() && this.#phase === PENDING",
+      "(this.#live?.recorder.abandon(), this.#phase === PENDING)",
+    ],
+    [
+      "A refused run gives its place back",
+      "    this.#dependencies.onRefused(this);\n",
+      "",
+    ],
+    [
+      "A refused run ends its streams",
+      "    live.disarm?.();\n    this.events.close();\n",
+      "    live.disarm?.();\n",
+    ],
+    [
+      "A run is finished once everything is written",
+      "    recorder.whenIdle(() => {\n      this.#live = undefined;\n      this.#dependencies.onFinished(this);\n      live.onFinished?.();\n    });",
+      "    this.#live = undefined;\n    this.#dependencies.onFinished(this);\n    live.onFinished?.();",
+    ],
+    [
+      "An abort without a reason has no text",
+      'reason instanceof DOMException && reason.name === "AbortError"',
+      "false",
+    ],
+    [
+      "The text of another DOMException counts",
+      'reason instanceof DOMException && reason.name === "AbortError"',
+      "reason instanceof DOMException",
+    ],
+  ]),
+  ...mutationsOf("run/run.ts", [
+    "run/run_end_test.ts",
+    "postgres/postgres_run_log_test.ts",
+  ], [
+    [
+      "A refused run has nothing unrecorded",
+      "      return undefined; // It was refused: another instance runs it.\n",
+      "",
+    ],
+    [
+      "A finished run has nothing unrecorded",
+      "    if (this.finished) return undefined;\n",
+      "",
+    ],
+    [
+      "Memory begins after the position of the reader",
+      "const from = after ?? this.events.firstSeq - 1;",
+      "const from = this.events.firstSeq - 1;",
+    ],
+    [
+      "Memory begins with the attempt",
+      "after ?? this.events.firstSeq - 1",
+      "after ?? 0",
+    ],
+    [
+      "Memory reports what it has lost and goes on",
+      'after: from, lag: "skip"',
+      'after: from, lag: "close"',
+    ],
+  ]),
+  ...mutationsOf("run/run_recorder.ts", [
+    "run/run_recorder_test.ts",
+    "run/lost_lease_test.ts",
+  ], [
+    [
+      "An ending that is written in time ends its deadline",
+      "      cancel();\n      resolve(isWritten);\n",
+      "      resolve(isWritten);\n",
+    ],
+    [
+      "The outcome says whether the ending is written",
+      "      resolve(isWritten);\n",
+      "      resolve(true);\n",
+    ],
+    [
+      "An ending that misses its deadline is not durable",
+      "      resolve(false);\n",
+      "      resolve(true);\n",
+    ],
+    [
+      "An ending without a row is not durable",
+      "durable: written && writesRow",
+      "durable: written",
+    ],
+    [
+      "An ending that is not written is not durable",
+      "durable: written && writesRow",
+      "durable: writesRow",
+    ],
+    [
+      "A lost run has the ending of another",
+      "    if (!this.#lost) {\n",
+      "    if (true) {\n",
+    ],
+    [
+      "A lost run whose ending cannot be read is not durable",
+      "durable: instead !== undefined, instead",
+      "durable: true, instead",
+    ],
+    [
+      "Only a lost lease makes a run lost",
+      "if (cause instanceof LeaseLostError) this.#lost = true;",
+      "this.#lost = true;",
+    ],
+    [
+      "A lost lease makes a run lost",
+      "    if (cause instanceof LeaseLostError) this.#lost = true;\n",
+      "",
+    ],
+    [
+      "Nothing is warned of once it was abandoned",
+      "    if (this.#abandoned) return;\n",
+      "",
+    ],
+    [
+      "abandon() warns only of what is pending",
+      "    if (!this.idle) {\n",
+      "    if (true) {\n",
+    ],
+    [
+      "An ending ends the lease",
+      "transition, event, ends: true",
+      "transition, event",
+    ],
+    [
+      "Only a row that shall be written is",
+      "const transition = writesRow ? row : undefined;",
+      "const transition = row;",
+    ],
+    [
+      "A failure settles the step",
+      "        this.#settle(false, onSettled);\n",
+      "",
+    ],
+    [
+      "A lease that throws is a failure",
+      "      return Promise.reject(error);\n",
+      "      throw error;\n",
+    ],
+    [
+      "whenIdle() waits for the last step",
+      "    if (this.idle) this.#onIdle?.();\n",
+      "    this.#onIdle?.();\n",
+    ],
+    [
+      "whenIdle() calls back at once",
+      "    if (this.idle) callback();\n    else this",
+      "    this",
+    ],
+  ]),
+  ...mutationsOf("run/work_execution.ts", [
+    "run/work_execution_test.ts",
+    "run/run_end_test.ts",
+    "run/run_context_test.ts",
+  ], [
+    [
+      "Work that has settled is not stopped",
+      "if (this.#settled || this.signal.aborted) return;",
+      "if (this.signal.aborted) return;",
+    ],
+    [
+      "Stopping ends the iteration",
+      "    this.#endIteration();\n",
+      "",
+    ],
+  ]),
+  ...mutationsOf("run/run_events.ts", [
+    "run/run_events_test.ts",
+    "registry/registry_subscribe_test.ts",
+  ], [
+    [
+      "The first number follows the former attempt",
+      "this.#firstSeq = lastSeq + 1;\n  }\n\n  /** The number of the attempt",
+      "this.#firstSeq = lastSeq;\n  }\n\n  /** The number of the attempt",
+    ],
+    [
+      "The last number counts from the first",
+      "this.#firstSeq + this.enqueued - 1",
+      "this.#firstSeq + this.enqueued",
+    ],
+    [
+      "A position follows a number",
+      "after - this.#firstSeq + 1",
+      "after - this.#firstSeq",
+    ],
+    [
+      "A lag has the number of the last event missed",
+      "seq: this.#firstSeq + position - 1",
+      "seq: this.#firstSeq + position",
+    ],
+    [
+      "A subscription that ends is counted out",
+      "        this.#subscriptions--;\n",
+      "",
+    ],
+  ]),
+  ...mutationsOf("repository/rows_only_log.ts", [
+    "repository/rows_only_log_test.ts",
+  ], [
+    [
+      "Rows wait behind a refused one",
+      "if (this.#refused.length > 0) return await this.#writeAgain(transition);",
+      "",
+    ],
+    [
+      "A row that is finally refused is not retried",
+      "isFinal(cause) || this.#abandoned || place < this.#sent",
+      "this.#abandoned || place < this.#sent",
+    ],
+    [
+      "An abandoned row is not retried",
+      "isFinal(cause) || this.#abandoned || place < this.#sent",
+      "isFinal(cause) || place < this.#sent",
+    ],
+    [
+      "A row before the newest is not retried",
+      "isFinal(cause) || this.#abandoned || place < this.#sent",
+      "isFinal(cause) || this.#abandoned",
+    ],
+    [
+      "One retry is under way at a time",
+      "if (this.#refused.length === 1) this.#retry();",
+      "this.#retry();",
+    ],
+    [
+      "The first retry is after 100 ms",
+      "minTimeout: 100,",
+      "minTimeout: 200,",
+    ],
+    [
+      "Retries are at most 5 s apart",
+      "maxTimeout: 5_000,",
+      "maxTimeout: 50_000,",
+    ],
+    [
+      "A retried row may be finally refused",
+      "        if (!isFinal(error)) throw error;\n",
+      "        throw error;\n",
+    ],
+    [
+      "A retried row is retried again",
+      "        if (!isFinal(error)) throw error;\n",
+      "",
+    ],
+    [
+      "What is written leaves the queue",
+      "      this.#refused.shift();\n",
+      "",
+    ],
+    [
+      "abandon() ends the retries",
+      "    this.#retrying?.abort();\n",
+      "",
+    ],
+    [
+      "abandon() refuses all that wait",
+      "      for (const { reject } of this.#refused.splice(0)) reject(error);\n",
+      "      this.#refused.shift()?.reject(error);\n",
+    ],
+    [
+      "A permanent RepositoryError is final",
+      "error instanceof RepositoryError && !error.transient",
+      "false",
+    ],
+    [
+      "A transient RepositoryError is not final",
+      "error instanceof RepositoryError && !error.transient",
+      "error instanceof RepositoryError",
+    ],
+    [
+      "Other errors are not final",
+      "error instanceof RepositoryError && !error.transient",
+      "!(error as RepositoryError).transient",
+    ],
+  ]),
+];

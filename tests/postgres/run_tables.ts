@@ -1,0 +1,189 @@
+import type postgres from "postgres";
+import type { RunEvent } from "../../src/model/event.ts";
+import { Database } from "../../src/postgres/client/database.ts";
+import { schemaSql } from "../../src/postgres/sql/schema.ts";
+import type {
+  Parameters,
+  Statement,
+  StatementValues,
+} from "../../src/postgres/sql/statement.ts";
+import { openDatabase } from "./open_database.ts";
+
+/** A lease as a test sets it up; what it leaves out does not matter to it. */
+export interface LeaseRow {
+  runId: string;
+  owner?: string;
+  claimId?: string;
+  generation?: number;
+  firstSeq?: number;
+  lastSeq?: number;
+  /** When it expires, in milliseconds from now. */
+  expiresIn?: number;
+  /** Whether it has ended. */
+  ended?: boolean;
+  endingId?: string;
+}
+
+/** An event as a test sets it up. */
+export interface EventRow {
+  runId: string;
+  seq: number;
+  kind: RunEvent["kind"];
+  message?: string;
+  /** How long its payload counts as. */
+  length?: number;
+  /** How long ago it was logged, in milliseconds. */
+  age?: number;
+}
+
+/** A row of the audit trail as a test sets it up. */
+export interface AuditRow {
+  runId: string;
+  id?: string;
+  status: "INITIATED" | "STARTED" | "COMPLETED" | "ERRORED";
+  name?: string;
+  datasetId?: string;
+  /** As JSON. */
+  runInfo?: string;
+  /** When it was written, in milliseconds from the beginning of today. */
+  writtenIn?: number;
+}
+
+/** The tables of one test, and the statements on them. */
+export class RunTables implements AsyncDisposable {
+  readonly sql: postgres.Sql;
+  readonly url: string;
+  readonly #database: Database;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(
+    { sql, url }: { sql: postgres.Sql; url: string },
+    stack: AsyncDisposableStack,
+  ) {
+    this.sql = sql;
+    this.url = url;
+    this.#database = new Database(sql, 20_000);
+    this.#stack = stack;
+  }
+
+  static async open(): Promise<RunTables> {
+    await using stack = new AsyncDisposableStack();
+    const opened = stack.use(await openDatabase());
+    await opened.sql.unsafe(schemaSql).simple();
+    return new RunTables(opened, stack.move());
+  }
+
+  execute<P extends Parameters>(
+    statement: Statement<P>,
+    values: StatementValues<P>,
+  ): Promise<unknown[]> {
+    return this.#database.execute(statement, values);
+  }
+
+  /** Adds a lease, on a connection of the test's own if it is to stay uncommitted. */
+  async addLease(
+    lease: LeaseRow,
+    sql: postgres.ISql = this.sql,
+  ): Promise<void> {
+    const {
+      runId,
+      owner = crypto.randomUUID(),
+      claimId = crypto.randomUUID(),
+      generation = 1,
+      firstSeq = 1,
+      lastSeq = 0,
+      expiresIn = 60_000,
+      ended = false,
+      endingId = null,
+    } = lease;
+    await sql`
+      insert into pipeline_run_leases (
+        pipeline_run_id, owner, claim, generation, first_seq, last_seq,
+        expires_at, ended_at, ending
+      ) values (
+        ${runId}, ${owner}, ${claimId}, ${generation}, ${firstSeq}, ${lastSeq},
+        now() + ${expiresIn} * interval '1 millisecond',
+        case when ${ended} then now() end, ${endingId}
+      )`;
+  }
+
+  /** Adds events in the order given, which may not be that of their numbers. */
+  async addEvents(...events: EventRow[]): Promise<void> {
+    for (const event of events) {
+      const { runId, seq, kind, message = null, length = 0, age = 0 } = event;
+      await this.sql`
+        insert into pipeline_run_events (
+          pipeline_run_id, seq, kind, at, message, payload_length, logged_at
+        ) values (
+          ${runId}, ${seq}, ${kind}, now(), ${message}, ${length},
+          now() - ${age} * interval '1 millisecond'
+        )`;
+    }
+  }
+
+  /** Adds a row of the audit trail. */
+  async addRow(row: AuditRow): Promise<void> {
+    const {
+      runId,
+      id = crypto.randomUUID(),
+      status,
+      name = "ingest",
+      datasetId = null,
+      runInfo = null,
+      writtenIn = 0,
+    } = row;
+    await this.sql`
+      insert into pipeline_runs (
+        id, created_at, status, pipeline_run_id, pipeline_name, pipeline_id,
+        dataset_id, run_info
+      ) values (
+        ${id},
+        date_trunc('day', now()) + ${writtenIn} * interval '1 millisecond',
+        ${`DATASET_PROCESSING_${status}`}, ${runId}, ${name}, ${runId},
+        ${datasetId}, ${runInfo}::text::json
+      )`;
+  }
+
+  /** The numbers and kinds of a run's events. */
+  async eventsOf(runId: string): Promise<string[]> {
+    const rows = await this.sql`
+      select seq || ' ' || kind as event from pipeline_run_events
+      where pipeline_run_id = ${runId} order by seq`;
+    return rows.map(({ event }) => event);
+  }
+
+  /** The statuses of a run's rows in the order of their dates. */
+  async statusesOf(runId: string): Promise<string[]> {
+    const rows = await this.sql`
+      select status from pipeline_runs where pipeline_run_id = ${runId}
+      order by created_at`;
+    return rows.map(({ status }) => status.slice("DATASET_PROCESSING_".length));
+  }
+
+  /** The lease of a run; it `is_renewed` if it lasts for half a minute yet. */
+  async leaseOf(runId: string): Promise<postgres.Row | undefined> {
+    const [lease] = await this.sql`
+      select *,
+        expires_at > now() + interval '30 seconds' as is_renewed,
+        ended_at is not null as ended
+      from pipeline_run_leases where pipeline_run_id = ${runId}`;
+    return lease;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+}
+
+/** Waits until a statement waits for a lock. */
+export async function isBlocked(
+  { sql }: RunTables,
+  name: string,
+): Promise<void> {
+  while (true) {
+    const waiting = await sql`
+      select from pg_stat_activity
+      where wait_event_type = 'Lock' and query like ${`/* ${name}%`}`;
+    if (waiting.length > 0) return;
+  }
+}
