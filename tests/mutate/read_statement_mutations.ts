@@ -275,11 +275,6 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "for update of e skip locked",
       "for update of e",
     ],
-    [
-      "PRUNE counts what it deleted",
-      "select to_json(count(*))::text from deleted",
-      "select to_json(count(*))::text from doomed",
-    ],
   ]),
   ...mutationsOf("postgres/sql/status.ts", ["postgres/follow_fence_test.ts"], [
     [

@@ -1,4 +1,4 @@
-import type postgres from "postgres";
+import postgres from "postgres";
 import type { RunEvent } from "../../src/model/event.ts";
 import { Database } from "../../src/postgres/client/database.ts";
 import { schemaSql } from "../../src/postgres/sql/schema.ts";
@@ -168,6 +168,16 @@ export class RunTables implements AsyncDisposable {
         ended_at is not null as ended
       from pipeline_run_leases where pipeline_run_id = ${runId}`;
     return lease;
+  }
+
+  /** The same tables, where a statement fails that waits for a lock. */
+  async withLockTimeout(timeout: number): Promise<RunTables> {
+    await using stack = new AsyncDisposableStack();
+    const sql = stack.adopt(
+      postgres(this.url, { max: 1, connection: { lock_timeout: timeout } }),
+      (sql) => sql.end(),
+    );
+    return new RunTables({ sql, url: this.url }, stack.move());
   }
 
   [Symbol.asyncDispose](): Promise<void> {

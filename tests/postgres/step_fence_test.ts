@@ -280,7 +280,7 @@ Deno.test("WRITE_STEPS notifies of what it is told, and of nothing otherwise", a
   });
   await writeSteps(tables, { runs, notification: `first ${claimed.runId}` });
   await writeSteps(tables, { runs });
-  await writeSteps(tables, { runs, notification: `last ${claimed.runId}` });
+  await other.notify(CHANNEL, `last ${claimed.runId}`);
   await last.promise;
   assertEquals(heard, [`first ${claimed.runId}`, `last ${claimed.runId}`]);
   await other.end();
