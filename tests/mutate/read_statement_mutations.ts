@@ -276,7 +276,7 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "for update of e",
     ],
   ]),
-  ...mutationsOf("postgres/sql/status.ts", ["postgres/follow_fence_test.ts"], [
+  ...mutationsOf("postgres/sql/status.ts", ["postgres/status_fence_test.ts"], [
     [
       "STATUS reads the last event",
       "order by e.seq desc\n",

@@ -66,11 +66,6 @@ export const ROW_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "`",
     ],
     [
-      "The newest row of a run is the run's",
-      "where r.pipeline_run_id = ${runId}",
-      "where true",
-    ],
-    [
       "RESET_ORPHANS resets only unfinished runs",
       'where ${isUnfinished("r")}\n      and not exists',
       "where not exists",
@@ -159,6 +154,13 @@ export const ROW_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "toRow() leaves absent values absent",
       ".filter(([_, value]) => value !== null)",
       "",
+    ],
+  ]),
+  ...mutationsOf(STATEMENTS, ["postgres/status_fence_test.ts"], [
+    [
+      "The newest row of a run is the run's",
+      "where r.pipeline_run_id = ${runId}",
+      "where true",
     ],
   ]),
 ];

@@ -4,12 +4,6 @@ import {
   READ_ENDING,
   READ_EVENTS,
 } from "../../src/postgres/sql/events.ts";
-import {
-  type RunState,
-  STATUS,
-  toStatus,
-} from "../../src/postgres/sql/status.ts";
-import type { RunStatus } from "../../src/repository/run_log.ts";
 import { RunTables } from "./run_tables.ts";
 
 interface Bounds {
@@ -52,44 +46,10 @@ async function readEnding(
   return row && `${row[0]} ${row[1]}`;
 }
 
-/** The status of a run, without its row. */
-async function statusOf(
-  tables: RunTables,
-  runId: string,
-): Promise<Partial<RunStatus> | undefined> {
-  const [state] = await tables.execute(STATUS, { runId }) as [RunState];
-  const status = toStatus(runId, state);
-  if (status === undefined) return undefined;
-  const { phase, ended, firstSeq, lastSeq } = status;
-  return { phase, ended, firstSeq, lastSeq };
-}
-
-/** Adds two attempts of a run, both ended, without a lease. */
-async function addTwoAttempts(tables: RunTables): Promise<string> {
-  const runId = crypto.randomUUID();
-  // Written last to first, so that their place in the table is not their order.
-  await tables.addEvents(
-    { runId, seq: 5, kind: "Errored", message: "boom" },
-    { runId, seq: 4, kind: "Yield" },
-    { runId, seq: 3, kind: "Started" },
-    { runId, seq: 2, kind: "Completed" },
-    { runId, seq: 1, kind: "Started" },
-  );
-  return runId;
-}
-
-/** Adds what another run has left, which no statement is to read. */
-async function addOther(tables: RunTables): Promise<void> {
-  const runId = "00000000-0000-4000-8000-000000000000";
-  await tables.addLease({ runId, ended: true, firstSeq: 7, lastSeq: 9 });
-  await tables.addEvents({ runId, seq: 9, kind: "Completed" });
-  await tables.addRow({ runId, status: "COMPLETED" });
-}
-
 Deno.test("READ_EVENTS gives the events after the reader's position, in order", async () => {
   await using tables = await RunTables.open();
-  await addOther(tables);
-  const runId = await addTwoAttempts(tables);
+  await tables.addOther();
+  const runId = await tables.addTwoAttempts();
   assertEquals(await read(tables, runId, 2), [
     "3 Started",
     "4 Yield",
@@ -100,8 +60,8 @@ Deno.test("READ_EVENTS gives the events after the reader's position, in order", 
 
 Deno.test("READ_EVENTS begins with the newest attempt", async () => {
   await using tables = await RunTables.open();
-  await addOther(tables);
-  const runId = await addTwoAttempts(tables);
+  await tables.addOther();
+  const runId = await tables.addTwoAttempts();
   const attempt = ["3 Started", "4 Yield", "5 Errored"];
   assertEquals(await read(tables, runId), attempt);
   await tables.addLease({ runId, firstSeq: 3, lastSeq: 5, ended: true });
@@ -117,8 +77,8 @@ Deno.test("READ_EVENTS begins with what is left of a pruned run", async () => {
 
 Deno.test("READ_EVENTS waits for a live attempt that has no event yet", async () => {
   await using tables = await RunTables.open();
-  await addOther(tables);
-  const runId = await addTwoAttempts(tables);
+  await tables.addOther();
+  const runId = await tables.addTwoAttempts();
   await tables.addRow({ runId, status: "ERRORED" });
   await tables.addLease({ runId, firstSeq: 6, lastSeq: 5 });
   assertEquals(await read(tables, runId), "wait");
@@ -127,7 +87,7 @@ Deno.test("READ_EVENTS waits for a live attempt that has no event yet", async ()
 
 Deno.test("READ_EVENTS begins with the last attempt that began if a newer one was given up", async () => {
   await using tables = await RunTables.open();
-  const runId = await addTwoAttempts(tables);
+  const runId = await tables.addTwoAttempts();
   await tables.addLease({ runId, firstSeq: 6, lastSeq: 5, ended: true });
   assertEquals(await read(tables, runId), [
     "3 Started",
@@ -138,7 +98,7 @@ Deno.test("READ_EVENTS begins with the last attempt that began if a newer one wa
 
 Deno.test("READ_EVENTS begins with an attempt of one event", async () => {
   await using tables = await RunTables.open();
-  const runId = await addTwoAttempts(tables);
+  const runId = await tables.addTwoAttempts();
   await tables.addEvents({ runId, seq: 6, kind: "Errored", message: "reaped" });
   await tables.addLease({ runId, firstSeq: 6, lastSeq: 6, ended: true });
   assertEquals(await read(tables, runId), ["6 Errored"]);
@@ -146,7 +106,7 @@ Deno.test("READ_EVENTS begins with an attempt of one event", async () => {
 
 Deno.test("READ_EVENTS gives as many events as asked for, the first ones", async () => {
   await using tables = await RunTables.open();
-  const runId = await addTwoAttempts(tables);
+  const runId = await tables.addTwoAttempts();
   assertEquals(await read(tables, runId, 0, { maxEvents: 2 }), [
     "1 Started",
     "2 Completed",
@@ -189,8 +149,8 @@ for (const kind of ["Completed", "Errored"] as const) {
 
 Deno.test("READ_EVENTS lets readers wait for a run that goes on", async () => {
   await using tables = await RunTables.open();
-  await addOther(tables);
-  const runId = await addTwoAttempts(tables);
+  await tables.addOther();
+  const runId = await tables.addTwoAttempts();
   await tables.addEvents({ runId, seq: 6, kind: "Started" });
   assertEquals(await read(tables, runId, 6), "wait");
   // A row alone ends no run that has events.
@@ -200,21 +160,21 @@ Deno.test("READ_EVENTS lets readers wait for a run that goes on", async () => {
 
 Deno.test("READ_EVENTS lets readers wait for a run that nobody knows", async () => {
   await using tables = await RunTables.open();
-  await addOther(tables);
+  await tables.addOther();
   assertEquals(await read(tables, crypto.randomUUID()), "wait");
   assertEquals(await read(tables, crypto.randomUUID(), 7), "wait");
 });
 
 Deno.test("READ_EVENTS lets readers wait for the next attempt that is claimed", async () => {
   await using tables = await RunTables.open();
-  const runId = await addTwoAttempts(tables);
+  const runId = await tables.addTwoAttempts();
   await tables.addLease({ runId, firstSeq: 6, lastSeq: 5 });
   assertEquals(await read(tables, runId, 5), "wait");
 });
 
 Deno.test("READ_EVENTS tells by the newest row that a pruned run has ended", async () => {
   await using tables = await RunTables.open();
-  await addOther(tables);
+  await tables.addOther();
   const [ended, again] = [crypto.randomUUID(), crypto.randomUUID()];
   await tables.addRow({ runId: ended, status: "STARTED", writtenIn: 1 });
   await tables.addRow({ runId: ended, status: "COMPLETED", writtenIn: 2 });
@@ -226,7 +186,7 @@ Deno.test("READ_EVENTS tells by the newest row that a pruned run has ended", asy
 
 Deno.test("READ_ENDING gives the first ending from an event on", async () => {
   await using tables = await RunTables.open();
-  const runId = await addTwoAttempts(tables);
+  const runId = await tables.addTwoAttempts();
   const otherId = crypto.randomUUID();
   await tables.addEvents({ runId: otherId, seq: 1, kind: "Errored" });
   assertEquals(await readEnding(tables, runId, 1), "2 Completed");
@@ -243,101 +203,3 @@ for (const kind of ["Started", "Yield", "AlreadyCompleted"] as const) {
     assertEquals(await readEnding(tables, runId, 1), undefined);
   });
 }
-
-Deno.test("STATUS of a run that nobody knows is undefined", async () => {
-  await using tables = await RunTables.open();
-  await addOther(tables);
-  assertEquals(await statusOf(tables, crypto.randomUUID()), undefined);
-});
-
-Deno.test("STATUS knows a run by its row alone", async () => {
-  await using tables = await RunTables.open();
-  await addOther(tables);
-  const runId = crypto.randomUUID();
-  await tables.addRow({ runId, status: "COMPLETED" });
-  assertEquals(await statusOf(tables, runId), {
-    phase: { name: "Completed" },
-    ended: true,
-    firstSeq: 1,
-    lastSeq: 0,
-  });
-});
-
-Deno.test("STATUS knows a run by its lease alone", async () => {
-  await using tables = await RunTables.open();
-  const runId = crypto.randomUUID();
-  await tables.addLease({ runId });
-  assertEquals(await statusOf(tables, runId), {
-    phase: { name: "Pending" },
-    ended: false,
-    firstSeq: 1,
-    lastSeq: 0,
-  });
-});
-
-Deno.test("STATUS knows a run by its events alone, whose last one says how it ended", async () => {
-  await using tables = await RunTables.open();
-  await addOther(tables);
-  const runId = await addTwoAttempts(tables);
-  assertEquals(await statusOf(tables, runId), {
-    phase: { name: "Errored", message: "boom" },
-    ended: true,
-    firstSeq: 3,
-    lastSeq: 5,
-  });
-});
-
-Deno.test("STATUS believes the last event before the row", async () => {
-  await using tables = await RunTables.open();
-  const runId = crypto.randomUUID();
-  await tables.addEvents(
-    { runId, seq: 1, kind: "Started" },
-    { runId, seq: 2, kind: "Completed" },
-  );
-  await tables.addRow({ runId, status: "STARTED" });
-  const status = await statusOf(tables, runId);
-  assertEquals(status?.phase, { name: "Completed" });
-});
-
-Deno.test("STATUS gives the next number where the first event of the attempt is pruned", async () => {
-  await using tables = await RunTables.open();
-  const runId = crypto.randomUUID();
-  await tables.addEvents({ runId, seq: 4, kind: "Completed" });
-  const status = await statusOf(tables, runId);
-  assertEquals([status?.firstSeq, status?.lastSeq], [5, 4]);
-});
-
-Deno.test("STATUS of a live lease is Pending, then Running, whatever the former attempt was", async () => {
-  await using tables = await RunTables.open();
-  const runId = await addTwoAttempts(tables);
-  await tables.addLease({ runId, firstSeq: 6, lastSeq: 5 });
-  const status = await statusOf(tables, runId);
-  assertEquals(status, {
-    phase: { name: "Running" },
-    ended: false,
-    firstSeq: 6,
-    lastSeq: 5,
-  });
-});
-
-Deno.test("STATUS of an expired lease is an error whose event cannot be read yet", async () => {
-  await using tables = await RunTables.open();
-  const runId = crypto.randomUUID();
-  await tables.addLease({ runId, lastSeq: 1, expiresIn: -1 });
-  await tables.addEvents({ runId, seq: 1, kind: "Started" });
-  const status = await statusOf(tables, runId);
-  assertEquals(status?.phase, { name: "Errored", message: "lease_expired" });
-  assertEquals(status?.ended, false);
-});
-
-Deno.test("STATUS of a lease that ended is that of the last event, though its time is over", async () => {
-  await using tables = await RunTables.open();
-  const runId = crypto.randomUUID();
-  await tables.addLease({ runId, lastSeq: 2, ended: true, expiresIn: -1 });
-  await tables.addEvents(
-    { runId, seq: 1, kind: "Started" },
-    { runId, seq: 2, kind: "Completed" },
-  );
-  const status = await statusOf(tables, runId);
-  assertEquals([status?.phase, status?.ended], [{ name: "Completed" }, true]);
-});

@@ -1,7 +1,6 @@
 import { assertEquals } from "@std/assert";
-import postgres from "postgres";
 import { PRUNE } from "../../src/postgres/sql/events.ts";
-import { RunTables } from "./run_tables.ts";
+import { OtherTransaction, RunTables } from "./run_tables.ts";
 
 const HOUR = 3_600_000;
 const OLD = { age: 2 * HOUR };
@@ -98,12 +97,12 @@ Deno.test("PRUNE skips events that another deletes, and does not wait", async ()
     { runId, seq: 1, kind: "Completed", ...OLD },
     { runId: otherId, seq: 1, kind: "Completed", ...OLD },
   );
-  const other = postgres(tables.url, { max: 1 });
+  await using _other = await OtherTransaction.begin(
+    tables,
+    (sql) =>
+      sql`delete from pipeline_run_events where pipeline_run_id = ${otherId}`,
+  );
   await using patient = await tables.withLockTimeout(300);
-  await other.begin(async (sql) => {
-    await sql`delete from pipeline_run_events where pipeline_run_id = ${otherId}`;
-    assertEquals(await prune(patient), 1);
-  });
-  await other.end();
+  assertEquals(await prune(patient), 1);
   assertEquals(await tables.eventsOf(runId), []);
 });

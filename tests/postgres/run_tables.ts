@@ -83,7 +83,7 @@ export class RunTables implements AsyncDisposable {
   /** Adds a lease, on a connection of the test's own if it is to stay uncommitted. */
   async addLease(
     lease: LeaseRow,
-    sql: postgres.ISql = this.sql,
+    sql: postgres.Sql = this.sql,
   ): Promise<void> {
     const {
       runId,
@@ -144,6 +144,28 @@ export class RunTables implements AsyncDisposable {
       )`;
   }
 
+  /** Adds two attempts of a run, both ended, without a lease. */
+  async addTwoAttempts(): Promise<string> {
+    const runId = crypto.randomUUID();
+    // The last one first, so that their place in the table is not their order.
+    await this.addEvents(
+      { runId, seq: 5, kind: "Errored", message: "boom" },
+      { runId, seq: 4, kind: "Yield" },
+      { runId, seq: 3, kind: "Started" },
+      { runId, seq: 2, kind: "Completed" },
+      { runId, seq: 1, kind: "Started" },
+    );
+    return runId;
+  }
+
+  /** Adds what another run has left, which no statement is to read. */
+  async addOther(): Promise<void> {
+    const runId = "00000000-0000-4000-8000-000000000000";
+    await this.addLease({ runId, ended: true, firstSeq: 7, lastSeq: 9 });
+    await this.addEvents({ runId, seq: 9, kind: "Completed" });
+    await this.addRow({ runId, status: "ERRORED", writtenIn: 9 });
+  }
+
   /** The numbers and kinds of a run's events. */
   async eventsOf(runId: string): Promise<string[]> {
     const rows = await this.sql`
@@ -185,12 +207,48 @@ export class RunTables implements AsyncDisposable {
   }
 }
 
-/** Waits until a statement waits for a lock. */
+/** A transaction of another session, which disposal ends. */
+export class OtherTransaction implements AsyncDisposable {
+  readonly #sql: postgres.Sql;
+
+  private constructor(sql: postgres.Sql) {
+    this.#sql = sql;
+  }
+
+  /** Begins a transaction and does what is to stay uncommitted. */
+  static async begin(
+    { url }: RunTables,
+    work: (sql: postgres.Sql) => Promise<unknown>,
+  ): Promise<OtherTransaction> {
+    const sql = postgres(url, { max: 1 });
+    await sql`begin`;
+    await work(sql);
+    return new OtherTransaction(sql);
+  }
+
+  async commit(): Promise<void> {
+    await this.#sql`commit`;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#sql.end({ timeout: 1 });
+  }
+}
+
+/**
+ * Waits until a statement waits for a lock.
+ *
+ * @throws {Error} If it does not within 3 s.
+ */
 export async function isBlocked(
   { sql }: RunTables,
   name: string,
 ): Promise<void> {
+  const givenUp = performance.now() + 3_000;
   while (true) {
+    if (performance.now() > givenUp) {
+      throw new Error(`The statement "${name}" waits for no lock`);
+    }
     const waiting = await sql`
       select from pg_stat_activity
       where wait_event_type = 'Lock' and query like ${`/* ${name}%`}`;

@@ -3,7 +3,7 @@ import postgres from "postgres";
 import { CHANNEL } from "../../src/postgres/sql/events.ts";
 import { WRITE_STEPS } from "../../src/postgres/sql/writes.ts";
 import { ClaimedRun, OWNER, writeSteps } from "./claimed_run.ts";
-import { isBlocked, RunTables } from "./run_tables.ts";
+import { isBlocked, OtherTransaction, RunTables } from "./run_tables.ts";
 
 Deno.test("WRITE_STEPS writes the row, the event and the lease of a run that begins", async () => {
   await using tables = await RunTables.open();
@@ -187,23 +187,16 @@ for (const isOwn of [true, false]) {
     const claimed = new ClaimedRun(tables);
     const { runId } = claimed;
     const claimId = isOwn ? claimed.claimId : crypto.randomUUID();
-    const begins = Promise.withResolvers<void>();
-    const commits = Promise.withResolvers<void>();
-    const other = postgres(tables.url, { max: 1 });
-    const first = other.begin(async (sql) => {
-      await tables.addLease({ runId, claimId, expiresIn: 1_000 }, sql);
-      begins.resolve();
-      await commits.promise;
-    });
-    await begins.promise;
+    await using first = await OtherTransaction.begin(
+      tables,
+      (sql) => tables.addLease({ runId, claimId, expiresIn: 1_000 }, sql),
+    );
     const begun = claimed.begin();
     await isBlocked(tables, "write steps");
-    commits.resolve();
-    await first;
+    await first.commit();
     assertEquals(await begun, isOwn ? [] : [runId]);
     assertEquals(await tables.eventsOf(runId), isOwn ? ["1 Started"] : []);
     assertEquals((await tables.leaseOf(runId))?.is_renewed, isOwn);
-    await other.end();
   });
 }
 
