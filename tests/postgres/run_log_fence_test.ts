@@ -1,0 +1,203 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { PipelineRunRegistry, RepositoryError } from "../../mod.ts";
+import { Database } from "../../src/postgres/client/database.ts";
+import { PostgresRunLog } from "../../src/postgres/log/postgres_run_log.ts";
+import {
+  type PostgresClient,
+  PostgresPipelineRunRepository,
+  type PostgresPipelineRunRepositoryOptions,
+} from "../../src/postgres/mod.ts";
+import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
+import type { Write } from "../../src/postgres/write/write.ts";
+import { forever, SPEC } from "../known_run.ts";
+import { RunTables } from "./run_tables.ts";
+import { statementName } from "./statement_name.ts";
+import { StubClient } from "./stub_client.ts";
+
+/** A registry on tables of its own, and what its client was asked. */
+interface Opened extends AsyncDisposable {
+  readonly tables: RunTables;
+  readonly repository: PostgresPipelineRunRepository;
+  readonly registry: PipelineRunRegistry;
+  /** The names of the statements, and "listen". */
+  readonly asked: string[];
+}
+
+async function open(
+  options: PostgresPipelineRunRepositoryOptions = {},
+): Promise<Opened> {
+  const stack = new AsyncDisposableStack();
+  const tables = stack.use(await RunTables.open());
+  const asked: string[] = [];
+  const client: PostgresClient = {
+    unsafe(query, ...rest) {
+      asked.push(statementName(query)!);
+      return tables.sql.unsafe(query, ...rest);
+    },
+    listen(...listening) {
+      asked.push("listen");
+      return tables.sql.listen(...listening);
+    },
+  };
+  const repository = stack.use(
+    new PostgresPipelineRunRepository(client, {
+      onWarning: () => {},
+      ...options,
+    }),
+  );
+  const registry = stack.use(
+    new PipelineRunRegistry({ repository, onWarning: () => {} }),
+  );
+  return {
+    tables,
+    repository,
+    registry,
+    asked,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** Registers a run that goes on, and waits until it is in the log. */
+async function hold(registry: PipelineRunRegistry): Promise<string> {
+  const { runId } = await registry.registerBackground(SPEC, forever);
+  const events = registry.subscribe(runId, { durable: true });
+  for await (const { kind } of events) if (kind === "Started") break;
+  return runId;
+}
+
+Deno.test("PostgresRunLog.follow() reads a run of this instance from memory", async () => {
+  await using opened = await open();
+  const { registry, asked } = opened;
+  const runId = await hold(registry);
+  asked.length = 0;
+  const events = registry.subscribe(runId);
+  for await (const { kind } of events) if (kind === "Started") break;
+  assert(!asked.includes("read events"));
+});
+
+Deno.test("PostgresRunLog.follow() reads a run of this instance from the log if it is to be durable", async () => {
+  await using opened = await open();
+  const { registry, asked } = opened;
+  const { runId } = await registry.registerInline(SPEC, () => {});
+  await Array.fromAsync(registry.subscribe(runId));
+  asked.length = 0;
+  await Array.fromAsync(registry.subscribe(runId, { durable: true }));
+  assertEquals(asked.filter((name) => name === "read events").length, 1);
+});
+
+Deno.test("PostgresRunLog.follow() listens for a run of another instance, and not for one in memory", async () => {
+  await using opened = await open();
+  const { registry, asked } = opened;
+  const { runId } = await registry.registerInline(SPEC, () => {});
+  await Array.fromAsync(registry.subscribe(runId));
+  assert(!asked.includes("listen"));
+  const reader = registry.subscribe(crypto.randomUUID());
+  await reader.cancel();
+  assert(asked.includes("listen"));
+});
+
+Deno.test("PostgresRunLog.requestAbort() tells that a run of another instance has ended", async () => {
+  await using opened = await open();
+  const { registry, repository } = opened;
+  const { runId } = await registry.registerInline(SPEC, () => {});
+  const held = await hold(registry);
+  await using other = new PipelineRunRegistry({ repository });
+  assertEquals(await other.abort(runId), "ended");
+  assertEquals(await other.abort(held), "requested");
+  await assertRejects(() => other.abort(crypto.randomUUID()));
+});
+
+Deno.test("PostgresRunLog.sweep() does not end this instance's own runs after an outage", async () => {
+  await using opened = await open();
+  const { registry, tables } = opened;
+  const runId = await hold(registry);
+  await tables.sql`
+    update pipeline_run_leases set expires_at = now() - interval '1 hour'`;
+  assertEquals((await registry.sweep()).reaped, 0);
+  assertEquals(registry.snapshotStatus(runId), { name: "Running" });
+  assertEquals((await tables.leaseOf(runId))?.is_renewed, true);
+});
+
+Deno.test("PostgresRunLog.sweep() prunes nothing if the log is kept for ever", async () => {
+  await using opened = await open({ logRetention: Infinity });
+  const { registry, tables, asked } = opened;
+  const runId = crypto.randomUUID();
+  const age = 10 * 365 * 24 * 3_600_000;
+  await tables.addEvents({ runId, seq: 1, kind: "Completed", age });
+  assertEquals((await registry.sweep()).pruned, 0);
+  assert(!asked.includes("prune"));
+  assertEquals(await tables.eventsOf(runId), ["1 Completed"]);
+});
+
+Deno.test("PostgresRunLog.sweep() prunes 5,000 events at a time until there are no more", async () => {
+  await using opened = await open({ logRetention: 1 });
+  const { registry, tables, asked } = opened;
+  await tables.sql`
+    insert into pipeline_run_events (pipeline_run_id, seq, kind, at, logged_at)
+    select ${crypto.randomUUID()}, seq,
+      case seq when 5001 then 'Completed' else 'Yield' end,
+      now(), now() - interval '1 hour'
+    from generate_series(1, 5001) seq`;
+  assertEquals((await registry.sweep()).pruned, 5_001);
+  assertEquals(asked.filter((name) => name === "prune").length, 2);
+});
+
+Deno.test("PostgresRunLog.close() rejects those who wait for the log", async () => {
+  await using opened = await open();
+  const { registry, repository } = opened;
+  const reader = registry.subscribe(crypto.randomUUID()).getReader();
+  const read = reader.read();
+  let error: unknown;
+  read.catch((reason) => error = reason);
+  await repository.close();
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+  assert(error instanceof RepositoryError, `${error}`);
+});
+
+Deno.test("PostgresRunLog.close() stops renewing", async () => {
+  using time = new FakeTime();
+  const client = new StubClient();
+  const log = new PostgresRunLog({
+    database: new Database(client, 1_000),
+    writes: new GroupCommit<Write>({
+      writer: { write: () => Promise.resolve(new Map()) },
+      maxItems: 1,
+      maxBytes: 1,
+      maxQueuedBytes: 1,
+      onTrouble: () => {},
+    }),
+    owner: crypto.randomUUID(),
+    listener: undefined,
+    leaseDuration: 60_000,
+    renewInterval: 10_000,
+    pollInterval: 1_000,
+    logRetention: Infinity,
+    warn: () => {},
+  });
+  const lease = log.open({
+    runId: crypto.randomUUID(),
+    given: true,
+    maxPayloadBytes: 1,
+    onAbortRequest: () => {},
+    onLost: () => {},
+  });
+  const claimed = lease.claim();
+  client.named("claim")[0].answer([1, 0]);
+  await claimed;
+  await log.close();
+  await time.tickAsync(30_000);
+  assertEquals(client.names, ["claim"]);
+});
+
+Deno.test("PostgresRunLog.sweep() renews before it ends runs", async () => {
+  await using opened = await open();
+  const { registry, asked } = opened;
+  await hold(registry);
+  asked.length = 0;
+  await registry.sweep();
+  assertEquals(asked.filter((name) => name === "renew" || name === "reap"), [
+    "renew",
+    "reap",
+  ]);
+});
