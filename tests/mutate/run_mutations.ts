@@ -2,60 +2,11 @@ import { type Mutation, mutationsOf } from "./mutation.ts";
 
 /** One run: its one ending, and its rows before its events. */
 export const RUN_MUTATIONS: readonly Mutation[] = [
-  ...mutationsOf("run/run.ts", [
-    "run/run_end_test.ts",
-    "run/run_events_test.ts",
-    "run/run_context_test.ts",
-    "run/run_spec_test.ts",
-    "run/run_recorder_test.ts",
-    "registry/registry_shutdown_test.ts",
-    "registry/registry_abort_test.ts",
-    "registry/registry_register_test.ts",
-  ], [
-    [
-      "A run ends once",
-      "  #end(ending: Ending): void {\n    if (this.#ended) return;\n",
-      "  #end(ending: Ending): void {\n",
-    ],
-    [
-      "The ending is claimed at once",
-      "    live.throttle?.flush();\n    this.#ended = true;\n",
-      "    live.throttle?.flush();\n",
-    ],
-    [
-      "The latest Yield goes before the ending",
-      "    live.throttle?.flush();\n",
-      "",
-    ],
-    [
-      "The ending stops the work",
-      "    live.execution.stop(ending.reason);\n",
-      "",
-    ],
-    [
-      "The ending ends the timeout",
-      "    this.#ended = true;\n    live.disarm?.();\n    live.execution",
-      "    this.#ended = true;\n    live.execution",
-    ],
-    [
-      "A refused run ends its timeout",
-      "    live.disarm?.();\n    this.events.close();\n",
-      "    this.events.close();\n",
-    ],
+  ...mutationsOf("run/run.ts", ["run/run_lease_test.ts"], [
     [
       "The row goes before the event",
       "const { durable, instead } = await recorder.ended(error, last, writesRow);\n",
       "const recorded = recorder.ended(error, last, writesRow);\n    this.events.enqueue(last);\n    const { durable, instead } = await recorded;\n",
-    ],
-    [
-      "The phase goes before the event",
-      "    this.events.enqueue(event);\n    this.events.close();\n    outcome",
-      "    this.events.close();\n    outcome",
-    ],
-    [
-      "The broadcast closes after the ending",
-      "    this.events.enqueue(event);\n    this.events.close();\n",
-      "    this.events.enqueue(event);\n",
     ],
     [
       "An ending that another instance logged counts",
@@ -63,29 +14,9 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "const event = last;",
     ],
     [
-      "A run that ends before it begins waits for its beginning",
-      "    if (this.#phase === PENDING) {\n      try {\n        await begun;",
-      "    if (false) {\n      try {\n        await begun;",
-    ],
-    [
-      "A run that was abandoned does not end again",
-      "      if (this.#live === undefined) return; // It was abandoned.\n",
-      "",
-    ],
-    [
-      "A run that was abandoned does not begin",
-      "    if (this.#live === undefined) throw new RegistryShutdownError();\n",
-      "",
-    ],
-    [
       "The numbers continue after the former attempt",
       "    if (lastSeq !== undefined) this.events.continueAfter(lastSeq);\n",
       "",
-    ],
-    [
-      "Without a log the numbers are the registry's",
-      "if (lastSeq !== undefined) this.events.continueAfter(lastSeq);",
-      "this.events.continueAfter(lastSeq ?? 0);",
     ],
     [
       "An initiated run has a row that says so",
@@ -98,69 +29,9 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "recorder.initiated();",
     ],
     [
-      "A run that has ended calls no work",
-      "    if (this.#ended) return;\n    try {\n      await live.execution",
-      "    try {\n      await live.execution",
-    ],
-    [
-      "Nothing is published after the ending",
-      "        if (this.#ended) return;\n        const json",
-      "        const json",
-    ],
-    [
-      "No payload is set after the ending",
-      "    if (this.#ended) return;\n    try {\n      // Parsed",
-      "    try {\n      // Parsed",
-    ],
-    [
-      "AlreadyCompleted is not published after the ending",
-      "    if (this.#ended) return false;\n",
-      "",
-    ],
-    [
       "AlreadyCompleted is not published if the run ends meanwhile",
       "      if (this.#ended) return;\n      const event",
       "      const event",
-    ],
-    [
-      "AlreadyCompleted waits for Started",
-      "if (this.#phase === PENDING) this.#live!.begun!",
-      "if (false) this.#live!.begun!",
-    ],
-    [
-      "Without a throttle a Yield is published at once",
-      "if (throttle === undefined) this.#yield({ payload, json });",
-      "if (throttle === undefined) queueMicrotask(() => this.#yield({ payload, json }));",
-    ],
-    [
-      "An abort writes a row if it shall",
-      "writesRow: this.#dependencies.abortWritesErroredRow",
-      "writesRow: true",
-    ],
-    [
-      "An abort has a text",
-      'error: text ?? "abort"',
-      'error: "abort"',
-    ],
-    [
-      "A timeout writes a row",
-      "      this.#end({ message, error: message, writesRow: true, reason });\n    }, timeout)",
-      "      this.#end({ message, error: message, writesRow: false, reason });\n    }, timeout)",
-    ],
-    [
-      "The timer ends with a signal that has fired",
-      "    live.disarm = () => clearTimeout(timer);\n",
-      "",
-    ],
-    [
-      "The timer ends with the run",
-      "      clearTimeout(timer);\n      stopListening();\n",
-      "      stopListening();\n",
-    ],
-    [
-      "The signal's listener ends with the run",
-      "      clearTimeout(timer);\n      stopListening();\n",
-      "      clearTimeout(timer);\n",
     ],
     [
       "abandon() refuses only a run that is pending",
@@ -173,9 +44,9 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "(this.#live?.recorder.abandon(), this.#phase === PENDING)",
     ],
     [
-      "A refused run gives its place back",
-      "    this.#dependencies.onRefused(this);\n",
-      "",
+      "A refused run ends its timeout",
+      "    live.disarm?.();\n    this.events.close();\n",
+      "    this.events.close();\n",
     ],
     [
       "A refused run ends its streams",
@@ -183,28 +54,18 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "    live.disarm?.();\n",
     ],
     [
-      "A run is finished once everything is written",
-      "    recorder.whenIdle(() => {\n      this.#live = undefined;\n      this.#dependencies.onFinished(this);\n      live.onFinished?.();\n    });",
-      "    this.#live = undefined;\n    this.#dependencies.onFinished(this);\n    live.onFinished?.();",
+      "A refused run gives its place back",
+      "    this.#dependencies.onRefused(this);\n",
+      "",
     ],
     [
-      "An abort without a reason has no text",
-      'reason instanceof DOMException && reason.name === "AbortError"',
-      "false",
+      "A run that ends before it begins waits for its beginning",
+      "    if (this.#phase === PENDING) {\n      try {\n        await begun;",
+      "    if (false) {\n      try {\n        await begun;",
     ],
     [
-      "The text of another DOMException counts",
-      'reason instanceof DOMException && reason.name === "AbortError"',
-      "reason instanceof DOMException",
-    ],
-  ]),
-  ...mutationsOf("run/run.ts", [
-    "run/run_end_test.ts",
-    "postgres/postgres_run_log_test.ts",
-  ], [
-    [
-      "A refused run has nothing unrecorded",
-      "      return undefined; // It was refused: another instance runs it.\n",
+      "A run that was abandoned does not begin",
+      "    if (this.#live === undefined) throw new RegistryShutdownError();\n",
       "",
     ],
     [
@@ -227,10 +88,130 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       'after: from, lag: "skip"',
       'after: from, lag: "close"',
     ],
+    [
+      "The phase goes before the event",
+      "    this.events.enqueue(event);\n    this.events.close();\n    outcome",
+      "    this.events.close();\n    outcome",
+    ],
+    [
+      "The broadcast closes after the ending",
+      "    this.events.enqueue(event);\n    this.events.close();\n",
+      "    this.events.enqueue(event);\n",
+    ],
+    [
+      "An abort writes a row if it shall",
+      "writesRow: this.#dependencies.abortWritesErroredRow",
+      "writesRow: true",
+    ],
+  ]),
+  ...mutationsOf("run/run.ts", ["registry/registry_shutdown_test.ts"], [
+    [
+      "A run ends once",
+      "  #end(ending: Ending): void {\n    if (this.#ended) return;\n",
+      "  #end(ending: Ending): void {\n",
+    ],
+    [
+      "The ending is claimed at once",
+      "    live.throttle?.flush();\n    this.#ended = true;\n",
+      "    live.throttle?.flush();\n",
+    ],
+    [
+      "The ending stops the work",
+      "    live.execution.stop(ending.reason);\n",
+      "",
+    ],
+    [
+      "A run is finished once everything is written",
+      "    recorder.whenIdle(() => {\n      this.#live = undefined;\n      this.#dependencies.onFinished(this);\n      live.onFinished?.();\n    });",
+      "    this.#live = undefined;\n    this.#dependencies.onFinished(this);\n    live.onFinished?.();",
+    ],
+  ]),
+  ...mutationsOf("run/run.ts", ["run/run_events_test.ts"], [
+    [
+      "The latest Yield goes before the ending",
+      "    live.throttle?.flush();\n",
+      "",
+    ],
+    [
+      "Without a log the numbers are the registry's",
+      "if (lastSeq !== undefined) this.events.continueAfter(lastSeq);",
+      "this.events.continueAfter(lastSeq ?? 0);",
+    ],
+    [
+      "AlreadyCompleted is not published after the ending",
+      "    if (this.#ended) return false;\n",
+      "",
+    ],
+    [
+      "AlreadyCompleted waits for Started",
+      "if (this.#phase === PENDING) this.#live!.begun!",
+      "if (false) this.#live!.begun!",
+    ],
+  ]),
+  ...mutationsOf("run/run.ts", ["run/run_spec_test.ts"], [
+    [
+      "The ending ends the timeout",
+      "    this.#ended = true;\n    live.disarm?.();\n    live.execution",
+      "    this.#ended = true;\n    live.execution",
+    ],
+    [
+      "A timeout writes a row",
+      "      this.#end({ message, error: message, writesRow: true, reason });\n    }, timeout)",
+      "      this.#end({ message, error: message, writesRow: false, reason });\n    }, timeout)",
+    ],
+    [
+      "The timer ends with a signal that has fired",
+      "    live.disarm = () => clearTimeout(timer);\n",
+      "",
+    ],
+    [
+      "The timer ends with the run",
+      "      clearTimeout(timer);\n      stopListening();\n",
+      "      stopListening();\n",
+    ],
+    [
+      "The signal's listener ends with the run",
+      "      clearTimeout(timer);\n      stopListening();\n",
+      "      clearTimeout(timer);\n",
+    ],
+    [
+      "An abort without a reason has no text",
+      'reason instanceof DOMException && reason.name === "AbortError"',
+      "false",
+    ],
+    [
+      "The text of another DOMException counts",
+      'reason instanceof DOMException && reason.name === "AbortError"',
+      "reason instanceof DOMException",
+    ],
+  ]),
+  ...mutationsOf("run/run.ts", ["run/run_context_test.ts"], [
+    [
+      "No payload is set after the ending",
+      "    if (this.#ended) return;\n    try {\n      // Parsed",
+      "    try {\n      // Parsed",
+    ],
+  ]),
+  ...mutationsOf("run/run.ts", ["registry/registry_abort_test.ts"], [
+    [
+      "A run that has ended calls no work",
+      "    if (this.#ended) return;\n    try {\n      await live.execution",
+      "    try {\n      await live.execution",
+    ],
+    [
+      "Nothing is published after the ending",
+      "        if (this.#ended) return;\n        const json",
+      "        const json",
+    ],
+    [
+      "An abort has a text",
+      'error: text ?? "abort"',
+      'error: "abort"',
+    ],
   ]),
   ...mutationsOf("run/run_recorder.ts", [
     "run/run_recorder_test.ts",
-    "run/lost_lease_test.ts",
+    "run/run_lease_test.ts",
   ], [
     [
       "An ending that is written in time ends its deadline",
@@ -320,8 +301,7 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
   ]),
   ...mutationsOf("run/work_execution.ts", [
     "run/work_execution_test.ts",
-    "run/run_end_test.ts",
-    "run/run_context_test.ts",
+    "registry/registry_abort_test.ts",
   ], [
     [
       "Work that has settled is not stopped",
@@ -335,8 +315,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
   ]),
   ...mutationsOf("run/run_events.ts", [
-    "run/run_events_test.ts",
     "registry/registry_subscribe_test.ts",
+    "run/run_events_test.ts",
   ], [
     [
       "The first number follows the former attempt",

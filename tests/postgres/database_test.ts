@@ -14,18 +14,12 @@ import {
 } from "../../src/postgres/client/database.ts";
 import { statement } from "../../src/postgres/sql/statement.ts";
 import { assertPending } from "../assert_pending.ts";
+import { fixRandom } from "../fix_random.ts";
 import { passTime } from "../pass_time.ts";
 import { postgresError, StubClient } from "./stub_client.ts";
 
 const GREET = statement("greet", { who: "text" }, ({ who }) => `select ${who}`);
 const VALUES = { who: "Ada" };
-
-/** Fixes `Math.random()`, and so the waits between attempts. */
-function fixRandom(value: number): Disposable {
-  const { random } = Math;
-  Math.random = () => value;
-  return { [Symbol.dispose]: () => void (Math.random = random) };
-}
 
 /** A database whose every statement fails, and when each was sent. */
 function failing(error: unknown): { database: Database; sentAt: number[] } {

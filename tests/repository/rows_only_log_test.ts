@@ -9,6 +9,7 @@ import {
 import { RowsOnlyLog } from "../../src/repository/rows_only_log.ts";
 import type { RunLease } from "../../src/repository/run_log.ts";
 import { assertPending, runMicrotasks } from "../assert_pending.ts";
+import { fixRandom } from "../fix_random.ts";
 import { forever, KNOWN, noop, OTHER_RUN_ID, RUN_ID } from "../known_run.ts";
 import { DOWN, FINAL } from "./answered_repository.ts";
 import {
@@ -78,6 +79,7 @@ Deno.test("RunLease.write() of RowsOnlyLog retries a refused row under the same 
 });
 
 Deno.test("RunLease.write() of RowsOnlyLog waits longer after each refusal, 5 s at most", async () => {
+  using _ = fixRandom(0);
   await using opened = openRowsOnlyLog();
   const { repository, time } = opened;
   write(opened.lease(), "STARTED");
@@ -87,8 +89,9 @@ Deno.test("RunLease.write() of RowsOnlyLog waits longer after each refusal, 5 s 
     const before = repository.calls.length;
     await runMicrotasks();
     assertEquals(repository.calls.length, before);
-    time.tick(longest);
-    await runMicrotasks();
+    await time.tickAsync(longest - 1);
+    assertEquals(repository.calls.length, before);
+    await time.tickAsync(1);
     assertEquals(repository.calls.length, before + 1);
   }
 });
@@ -310,6 +313,18 @@ Deno.test("RunLease.abandon() of RowsOnlyLog gives up every row that waits to be
   await time.tickAsync(60_000);
   await runMicrotasks();
   assertEquals(repository.rows, ["STARTED", "STARTED"]);
+});
+
+Deno.test("RunLease.abandon() of RowsOnlyLog gives up a row that is refused later", async () => {
+  await using opened = openRowsOnlyLog();
+  const { repository, time, warnings } = opened;
+  const lease = opened.lease();
+  const started = write(lease, "STARTED");
+  lease.abandon();
+  await Promise.all([assertRejects(() => started), repository.refuse()]);
+  await time.tickAsync(60_000);
+  assertEquals(repository.rows, ["STARTED"]);
+  assertEquals(warnings, []);
 });
 
 Deno.test("RowsOnlyLog.status() gives the phase of the newest row", async () => {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { PipelineRunRegistry } from "../../mod.ts";
+import { RunEvents } from "../../src/run/run_events.ts";
 import { assertPending, runMicrotasks } from "../assert_pending.ts";
 import {
   eventsOf,
@@ -237,4 +238,14 @@ Deno.test("PipelineRunRegistryOptions.yieldThrottle delays only Yields", async (
     "AlreadyCompleted",
     "Completed",
   ]);
+});
+
+Deno.test("RunEvents.subscriptions counts those that have not ended", async () => {
+  const events = new RunEvents(RUN_ID, 4);
+  let ended = 0;
+  events.onUnsubscribe = () => ended++;
+  const [first] = [events.subscribe({}), events.subscribe({})];
+  assertEquals(events.subscriptions, 2);
+  await first.cancel();
+  assertEquals([events.subscriptions, ended], [1, 1]);
 });

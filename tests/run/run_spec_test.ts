@@ -127,3 +127,19 @@ Deno.test("RunSpec.signal does not change a run that has ended", async () => {
   controller.abort();
   assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
 });
+
+Deno.test("RunSpec.signal aborts with the text of any DOMException but an AbortError", async () => {
+  await using registry = new PipelineRunRegistry();
+  const reason = new DOMException("too late", "TimeoutError");
+  const spec = { ...KNOWN, signal: AbortSignal.abort(reason) };
+  const { phase } = await registry.registerInline(spec, noop);
+  assertEquals(phase, { name: "Errored", message: "aborted: too late" });
+});
+
+Deno.test("RunSpec.signal that has fired leaves no timer of RunSpec.timeout", async () => {
+  await using registry = new PipelineRunRegistry();
+  const signal = AbortSignal.abort();
+  const spec = { ...KNOWN, timeout: 60_000, signal };
+  const { phase } = await registry.registerInline(spec, noop);
+  assertEquals(phase, { name: "Errored", message: "aborted" });
+});
