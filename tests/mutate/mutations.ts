@@ -1,4 +1,6 @@
 import { BROADCAST_MUTATIONS } from "./broadcast_mutations.ts";
+import { LEASE_MUTATIONS } from "./lease_mutations.ts";
+import { LEASE_STATEMENT_MUTATIONS } from "./lease_statement_mutations.ts";
 import { LOG_MUTATIONS } from "./log_mutations.ts";
 import type { Mutation } from "./mutation.ts";
 import { READ_STATEMENT_MUTATIONS } from "./read_statement_mutations.ts";
@@ -9,9 +11,11 @@ import { WRITE_STATEMENT_MUTATIONS } from "./write_statement_mutations.ts";
 
 /** All mutations. */
 export const MUTATIONS: readonly Mutation[] = [
+  ...LEASE_STATEMENT_MUTATIONS,
   ...WRITE_STATEMENT_MUTATIONS,
   ...READ_STATEMENT_MUTATIONS,
   ...ROW_STATEMENT_MUTATIONS,
+  ...LEASE_MUTATIONS,
   ...WRITE_MUTATIONS,
   ...LOG_MUTATIONS,
   ...RUN_MUTATIONS,

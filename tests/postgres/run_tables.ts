@@ -22,6 +22,10 @@ export interface LeaseRow {
   /** Whether it has ended. */
   ended?: boolean;
   endingId?: string;
+  /** When notice was given, in milliseconds from now. */
+  noticeIn?: number;
+  /** Why somebody asked to abort the run, an hour ago. */
+  abortReason?: string;
 }
 
 /** An event as a test sets it up. */
@@ -95,15 +99,21 @@ export class RunTables implements AsyncDisposable {
       expiresIn = 60_000,
       ended = false,
       endingId = null,
+      noticeIn = null,
+      abortReason = null,
     } = lease;
     await sql`
       insert into pipeline_run_leases (
         pipeline_run_id, owner, claim, generation, first_seq, last_seq,
-        expires_at, ended_at, ending
+        expires_at, ended_at, ending, notice_at, abort_requested_at, abort_reason
       ) values (
         ${runId}, ${owner}, ${claimId}, ${generation}, ${firstSeq}, ${lastSeq},
         now() + ${expiresIn} * interval '1 millisecond',
-        case when ${ended} then now() end, ${endingId}
+        case when ${ended} then now() - interval '1 hour' end, ${endingId},
+        now() + ${noticeIn}::float * interval '1 millisecond',
+        case when ${abortReason}::text is not null
+          then now() - interval '1 hour'
+        end, ${abortReason}
       )`;
   }
 
