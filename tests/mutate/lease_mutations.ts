@@ -114,11 +114,6 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "      key: crypto.randomUUID(),\n",
     ],
     [
-      "A step is retried until it succeeds",
-      "timeout: Infinity,",
-      "timeout: 1_000,",
-    ],
-    [
       "A lease that is ending is not held",
       "if (!this.isEnding && !this.isAbandoned) this",
       "if (!this.isAbandoned) this",
@@ -127,11 +122,6 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "A lease that is abandoned is not held",
       "if (!this.isEnding && !this.isAbandoned) this",
       "if (!this.isEnding) this",
-    ],
-    [
-      "A lease is held once",
-      "    if (!this.#isWritten) {\n",
-      "    if (true) {\n",
     ],
     [
       "A written step is announced",
@@ -351,11 +341,6 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "      let next",
     ],
     [
-      "A renewal at its time is tried once",
-      'await this.renew("once");',
-      "await this.renew();",
-    ],
-    [
       "Trouble is told again after a success",
       "        this.#inTrouble = false;\n",
       "",
@@ -416,6 +401,29 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "    this.#options.warn",
     ],
   ]),
+  ...mutationsOf("postgres/leases/lease.ts", ["postgres/lease_fence_test.ts"], [
+    [
+      "A step is retried until it succeeds",
+      "timeout: Infinity,",
+      "timeout: 20,",
+    ],
+    [
+      "A lease is held once",
+      "    if (!this.#isWritten) {\n",
+      "    if (true) {\n",
+    ],
+  ]),
+  ...mutationsOf(
+    "postgres/leases/leases.ts",
+    ["postgres/lease_fence_test.ts"],
+    [
+      [
+        "A renewal at its time is tried once",
+        'await this.renew("once");',
+        "await this.renew();",
+      ],
+    ],
+  ),
   ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
     ["08 is transient", '  "08", //', "  //"],
     ["25006 is transient", '  "25006", //', "  //"],

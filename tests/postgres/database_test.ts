@@ -308,6 +308,32 @@ Deno.test("Database.query() does not repeat a persistent statement that can neve
   assertEquals(sentAt.length, 1);
 });
 
+Deno.test("Database.query() of a persistent statement leaves no timer", async () => {
+  const client = new StubClient();
+  client.rows["greet"] = () => ["Hello"];
+  // In real time: the test fails if it leaves a timer.
+  const database = new Database(client, 1_000);
+  const answer = await database.query(GREET, VALUES, { persistence: 60_000 });
+  assertEquals(answer, ["Hello"]);
+});
+
+Deno.test("Database.query() does not repeat a statement whose values cannot be sent", async () => {
+  const client = new StubClient();
+  const error = new TypeError("no text");
+  let asked = 0;
+  const who = {
+    toString() {
+      asked++;
+      throw error;
+    },
+  };
+  const queried = new Database(client, 1_000).query(GREET, {
+    who: who as unknown as string,
+  });
+  assertStrictEquals(await assertRejects(() => queried), error);
+  assertEquals([asked, client.sent.length], [1, 0]);
+});
+
 Deno.test("Database.query() rejects with the error of its last attempt", async () => {
   using time = new FakeTime();
   const client = new StubClient();
@@ -319,6 +345,25 @@ Deno.test("Database.query() rejects with the error of its last attempt", async (
   const error = await rejected;
   assertEquals(error.message, "Postgres failed: no 8");
   assert(error.transient);
+});
+
+Deno.test("Database.close() ends the retries that are under way", async () => {
+  using time = new FakeTime();
+  const { database, sentAt } = failing(postgresError("57P01"));
+  const rejected = errorOf(database.query(GREET, VALUES));
+  await time.runMicrotasks();
+  database.close();
+  assertEquals((await rejected).message, closedError().message);
+  await time.tickAsync(10_000);
+  assertEquals(sentAt, [0]);
+});
+
+Deno.test("Database.query() is answered after close(), as long as the client is open", async () => {
+  const client = new StubClient();
+  client.rows["greet"] = () => ["Hello"];
+  const database = new Database(client, 1_000);
+  database.close();
+  assertEquals(await database.query(GREET, VALUES), ["Hello"]);
 });
 
 Deno.test("closedError() is permanent", () => {
