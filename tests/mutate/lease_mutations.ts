@@ -425,6 +425,52 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
   ),
   ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
+    [
+      "A persistent statement is repeated until its time is over",
+      "error.transient && !isOver",
+      "error.transient",
+    ],
+    [
+      "A persistent statement is repeated after a missed deadline",
+      "(persistence !== undefined || !(error.cause instanceof DOMException))",
+      "!(error.cause instanceof DOMException)",
+    ],
+    [
+      "A persistent statement has no bound of attempts",
+      "persistence ? Number.MAX_SAFE_INTEGER : ATTEMPTS",
+      "ATTEMPTS",
+    ],
+    [
+      "The timer of a persistent statement ends with it",
+      "      clearTimeout(timer);\n",
+      "",
+    ],
+  ], "persistent"),
+  ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
+    [
+      "close() ends the retries",
+      "signal: signal.aborted ? undefined : signal",
+      "signal: undefined",
+    ],
+    [
+      "Reads are answered after close()",
+      "signal: signal.aborted ? undefined : signal",
+      "signal",
+    ],
+    [
+      "A closed repository is not transient",
+      "{ transient: false });\n}\n\n/** Takes the only",
+      "{});\n}\n\n/** Takes the only",
+    ],
+  ], "close"),
+  ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
+    [
+      "Only a RepositoryError is repeated",
+      "error instanceof RepositoryError && error.transient && !isOver",
+      "(error as RepositoryError).transient !== false && !isOver",
+    ],
+  ], "values cannot be sent"),
+  ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
     ["08 is transient", '  "08", //', "  //"],
     ["25006 is transient", '  "25006", //', "  //"],
     ["Not all of 25 is transient", '  "25006", //', '  "25", //'],
@@ -434,16 +480,6 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ["Not all of 55 is transient", '  "55P03", //', '  "55", //'],
     ["57 is transient", '  "57", //', "  //"],
     ["58 is transient", '  "58", //', "  //"],
-    [
-      "23505 is a duplicate",
-      'cause?.code === "23505"',
-      'cause?.code === "23514"',
-    ],
-    [
-      "Only 23505 is",
-      'return cause?.code === "23505";',
-      "return cause !== undefined;",
-    ],
     [
       "An error without a code is transient",
       'typeof code !== "string" || !/',
@@ -461,6 +497,20 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "code.startsWith(prefix)",
       "code === prefix",
     ],
+  ], "error for the code"),
+  ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
+    [
+      "23505 is a duplicate",
+      'cause?.code === "23505"',
+      'cause?.code === "23514"',
+    ],
+    [
+      "Only 23505 is",
+      'return cause?.code === "23505";',
+      "return cause !== undefined;",
+    ],
+  ], "isDuplicate"),
+  ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
     [
       "A missed deadline fires the signal",
       "        missed.abort(cause);\n",
@@ -485,19 +535,9 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     ["Retries have jitter", "jitter: 0.5,", "jitter: 0.4,"],
     [
-      "Only a RepositoryError is repeated",
-      "error instanceof RepositoryError && error.transient && !isOver",
-      "(error as RepositoryError).transient !== false && !isOver",
-    ],
-    [
       "Only a transient error is repeated",
       "error.transient && !isOver",
       "!isOver",
-    ],
-    [
-      "A persistent statement is repeated until its time is over",
-      "error.transient && !isOver",
-      "error.transient",
     ],
     [
       "A missed deadline is not repeated",
@@ -505,39 +545,9 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "true",
     ],
     [
-      "A persistent statement is repeated after a missed deadline",
-      "(persistence !== undefined || !(error.cause instanceof DOMException))",
-      "!(error.cause instanceof DOMException)",
-    ],
-    [
-      "A persistent statement has no bound of attempts",
-      "persistence ? Number.MAX_SAFE_INTEGER : ATTEMPTS",
-      "ATTEMPTS",
-    ],
-    [
       "The last error is the statement's",
       "throw error instanceof RetryError ? error.cause : error;",
       "throw error;",
-    ],
-    [
-      "The timer of a persistent statement ends with it",
-      "      clearTimeout(timer);\n",
-      "",
-    ],
-    [
-      "close() ends the retries",
-      "signal: signal.aborted ? undefined : signal",
-      "signal: undefined",
-    ],
-    [
-      "Reads are answered after close()",
-      "signal: signal.aborted ? undefined : signal",
-      "signal",
-    ],
-    [
-      "A closed repository is not transient",
-      "{ transient: false });\n}\n\n/** Takes the only",
-      "{});\n}\n\n/** Takes the only",
     ],
   ]),
   ...mutationsOf("postgres/client/notifications.ts", [

@@ -9,10 +9,12 @@ export interface Mutation {
   readonly replace: string;
   /** The test files that are to notice, in `tests`. */
   readonly tests: readonly string[];
+  /** Which of their tests are run, as `deno test --filter` takes it: all by default. */
+  readonly filter?: string;
 }
 
 /** An edit that changes nothing that can be observed, and so is not made. */
-export interface Equivalent extends Omit<Mutation, "tests"> {
+export interface Equivalent extends Omit<Mutation, "tests" | "filter"> {
   /** Why it changes nothing. */
   readonly reason: string;
 }
@@ -25,6 +27,7 @@ export function mutationsOf(
   file: string,
   tests: readonly string[],
   edits: readonly Edit[],
+  filter?: string,
 ): Mutation[] {
   return edits.map(([name, find, replace]) => ({
     name,
@@ -32,5 +35,6 @@ export function mutationsOf(
     find,
     replace,
     tests,
+    filter,
   }));
 }

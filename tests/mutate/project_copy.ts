@@ -43,12 +43,12 @@ export class ProjectCopy implements Disposable {
 
   /** Makes an edit, runs its tests, and undoes the edit. */
   async try(mutation: Mutation, timeout = TIMEOUT): Promise<Verdict> {
-    const { file, find, replace, tests } = mutation;
+    const { file, find, replace, tests, filter } = mutation;
     const path = this.#pathOf(file);
     const source = await Deno.readTextFile(path);
     await Deno.writeTextFile(path, source.split(find).join(replace));
     try {
-      return await this.test(tests, timeout);
+      return await this.test(tests, timeout, filter);
     } finally {
       await Deno.writeTextFile(path, source);
     }
@@ -59,14 +59,20 @@ export class ProjectCopy implements Disposable {
    *
    * @param files The files, in `tests`.
    * @param timeout How long they may take, in milliseconds.
+   * @param filter Which of their tests to run.
    */
-  async test(files: readonly string[], timeout: number): Promise<Verdict> {
+  async test(
+    files: readonly string[],
+    timeout: number,
+    filter?: string,
+  ): Promise<Verdict> {
     const child = new Deno.Command(Deno.execPath(), {
       args: [
         "test",
         "--allow-all",
         "--no-check",
         "--fail-fast",
+        ...filter === undefined ? [] : [`--filter=${filter}`],
         ...files.map((file) => `tests/${file}`),
       ],
       cwd: this.#folder,
