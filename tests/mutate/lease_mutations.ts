@@ -570,8 +570,18 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "close() stops listening",
-      "await (await this.#listening)?.();",
-      "await this.#listening;",
+      "    clearTimeout(this.#timer);\n    await this.#unlisten();\n",
+      "    clearTimeout(this.#timer);\n",
+    ],
+    [
+      "Listening anew stops listening first",
+      "    await this.#unlisten();\n    if",
+      "    if",
+    ],
+    [
+      "Nothing listens anew after close()",
+      "if (!this.#closed) this.#listening = this.#listen();",
+      "this.#listening = this.#listen();",
     ],
     [
       "A client that cannot listen is not asked",
@@ -579,14 +589,19 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "",
     ],
     [
+      "LISTEN that failed is tried again",
+      "      this.#after(PROBE_INTERVAL, this.#listenAnew);\n",
+      "",
+    ],
+    [
       "The echo ends the wait for it",
-      "    if (payload === this.#echo) clearTimeout(this.#timer);\n",
+      "    if (payload === this.#echo) this.#onEcho();\n",
       "",
     ],
     [
       "Another's echo does not",
-      "if (payload === this.#echo) clearTimeout",
-      "clearTimeout",
+      "if (payload === this.#echo) this.#onEcho();",
+      'if (payload.startsWith("echo ")) this.#onEcho();',
     ],
     [
       "Echoes are not passed on",
@@ -609,11 +624,75 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "    for",
     ],
     [
-      "A missing echo is told",
-      '      () => this.#warn("NOTIFY does not arrive: news arrives by polling"),\n',
-      "      () => {},\n",
+      "A probe waits for its echo",
+      "    this.#echoed = false;\n",
+      "",
     ],
-    ["The echo has 3 s", "ECHO_TIMEOUT = 3_000", "ECHO_TIMEOUT = 2_000"],
+    [
+      "The echo may be faster than the answer",
+      "if (!this.#echoed) this.#after",
+      "this.#after",
+    ],
+    [
+      "A missing echo is noticed",
+      "if (!this.#echoed) this.#after(ECHO_TIMEOUT, this.#onSilence);",
+      "",
+    ],
+    [
+      "NOTIFY that failed is tried again",
+      "      this.#after(PROBE_INTERVAL, this.#probe);\n    }\n",
+      "    }\n",
+    ],
+    [
+      "Trouble is told again after an echo",
+      "    this.#warned = false;\n",
+      "",
+    ],
+    [
+      "An echo gives patience back",
+      "    this.#echoed = true;\n    this.#warned = false;\n    this.#patience = 0;\n",
+      "    this.#echoed = true;\n    this.#warned = false;\n",
+    ],
+    [
+      "The next probe follows the echo",
+      "    this.#patience = 0;\n    this.#after(PROBE_INTERVAL, this.#probe);\n",
+      "    this.#patience = 0;\n",
+    ],
+    [
+      "A missing echo is told",
+      '    this.#warn("NOTIFY does not arrive: news arrives by polling");\n',
+      "",
+    ],
+    [
+      "A missing echo listens anew",
+      "    this.#after(this.#patience, this.#listenAnew);\n",
+      "",
+    ],
+    [
+      "Listening anew has more and more patience",
+      "Math.max(PROBE_INTERVAL, 2 * this.#patience)",
+      "PROBE_INTERVAL",
+    ],
+    [
+      "Listening anew has patience from the second time on",
+      "Math.max(PROBE_INTERVAL, 2 * this.#patience)",
+      "2 * this.#patience",
+    ],
+    [
+      "Patience has an end",
+      "      LONGEST_PROBE_INTERVAL,\n",
+      "      Infinity,\n",
+    ],
+    [
+      "A new wait replaces the one before",
+      "    clearTimeout(this.#timer);\n    if (this.#closed) return;\n",
+      "    if (this.#closed) return;\n",
+    ],
+    [
+      "Nothing waits after close()",
+      "    clearTimeout(this.#timer);\n    if (this.#closed) return;\n",
+      "    clearTimeout(this.#timer);\n",
+    ],
     [
       "Trouble is told once",
       "if (this.#warned || this.#closed) return;",
@@ -623,6 +702,80 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "Trouble is not told after close()",
       "if (this.#warned || this.#closed) return;",
       "if (this.#warned) return;",
+    ],
+  ]),
+  ...mutationsOf("registry/followed_streams.ts", [
+    "registry/followed_streams_test.ts",
+  ], [
+    [
+      "Streams of known runs do not wait",
+      "let isAwaiting = !isKnown;",
+      "let isAwaiting = true;",
+    ],
+    [
+      "The bound is for streams that wait",
+      "if (isAwaiting && this.#awaiting >= this.#maxAwaiting)",
+      "if (this.#awaiting >= this.#maxAwaiting)",
+    ],
+    [
+      "The bound is exact",
+      "this.#awaiting >= this.#maxAwaiting",
+      "this.#awaiting > this.#maxAwaiting",
+    ],
+    [
+      "Streams that wait are counted",
+      "    if (isAwaiting) this.#awaiting++;\n",
+      "",
+    ],
+    [
+      "Streams that have an event are counted out",
+      "      if (isAwaiting) this.#awaiting--;\n",
+      "",
+    ],
+    [
+      "Streams are counted out once",
+      "      isAwaiting = false;\n",
+      "",
+    ],
+    [
+      "Streams that end are counted out",
+      "      onEvent();\n      this.#open.delete(stream);\n",
+      "      this.#open.delete(stream);\n",
+    ],
+    [
+      "Streams that end are forgotten",
+      "      this.#open.delete(stream);\n",
+      "",
+    ],
+    [
+      "drain() waits for the last stream",
+      "if (this.#open.size === 0) this.#onEmpty?.();",
+      "this.#onEmpty?.();",
+    ],
+    [
+      "drain() ends with the last stream",
+      "      if (this.#open.size === 0) this.#onEmpty?.();\n",
+      "",
+    ],
+    [
+      "drain() closes streams of runs that go on",
+      "    this.#close(({ runId }) => !hasEnded(runId));\n",
+      "",
+    ],
+    [
+      "drain() leaves streams of runs that have ended",
+      "!hasEnded(runId)",
+      "true",
+    ],
+    [
+      "drain() waits for nothing if nothing is left",
+      "    if (this.#open.size === 0) return;\n",
+      "",
+    ],
+    [
+      "close() closes what is left",
+      "    this.#close(() => true);\n",
+      "",
     ],
   ]),
 ];

@@ -193,13 +193,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         "      throw error;",
       ],
       [
-        "A signal that has fired goes before closing",
-        "    if (this.#ended) return;\n    this.#stopListening.push(onAbort(closing",
-        "    this.#stopListening.push(onAbort(closing",
-      ],
-      [
         "The end stops listening",
-        "    for (const stop of this.#stopListening) stop();\n",
+        "    this.#stopListening?.();\n",
         "",
       ],
       [
@@ -278,8 +273,18 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         "",
       ],
       [
-        "A stream closes when closing fires",
-        "    this.#stopListening.push(onAbort(closing, () => this.#end(controller)));\n",
+        "The registry can close the stream",
+        "follow(() => this.#end(controller))",
+        "follow(() => {})",
+      ],
+      [
+        "The registry hears that an event has arrived",
+        "    this.#followed?.onEvent();\n",
+        "",
+      ],
+      [
+        "The registry hears that the stream has ended",
+        "    this.#followed?.onEnd();\n",
         "",
       ],
       [

@@ -4,7 +4,7 @@ import type { Equivalent, Mutation } from "./mutation.ts";
 const PARTS = ["deno.json", "deno.lock", "mod.ts", "src", "bench", "tests"];
 
 /** How long a mutation is tried, in milliseconds. Tests that hang notice it, too. */
-const TIMEOUT = 10_000;
+const TIMEOUT = 15_000;
 
 /** An edit that does not compile is noticed by any test, and so proves nothing. */
 const NOT_COMPILED =
@@ -12,7 +12,7 @@ const NOT_COMPILED =
 
 /** How the tests took a mutation. */
 export interface Verdict {
-  readonly kind: "caught" | "SURVIVED" | "DOES NOT COMPILE";
+  readonly kind: "caught" | "SURVIVED" | "DOES NOT COMPILE" | "TOO SLOW";
   /** The first test that failed, or what the tests printed. */
   readonly by: string;
 }
@@ -47,11 +47,17 @@ export class ProjectCopy implements Disposable {
     const path = this.#pathOf(file);
     const source = await Deno.readTextFile(path);
     await Deno.writeTextFile(path, source.split(find).join(replace));
+    let verdict: Verdict;
     try {
-      return await this.test(tests, timeout, filter);
+      verdict = await this.test(tests, timeout, filter);
     } finally {
       await Deno.writeTextFile(path, source);
     }
+    if (verdict.kind !== "TOO SLOW") return verdict;
+    const unchanged = await this.test(tests, timeout / 2, filter);
+    return unchanged.kind === "SURVIVED"
+      ? { kind: "caught", by: verdict.by }
+      : verdict;
   }
 
   /**
@@ -89,15 +95,16 @@ export class ProjectCopy implements Disposable {
     const { success, stdout, stderr } = await child.output();
     clearTimeout(timer);
     if (success) return { kind: "SURVIVED", by: "" };
+    if (timedOut) {
+      const by = `the tests took more than ${timeout / 1_000} s`;
+      return { kind: "TOO SLOW", by };
+    }
     const decoder = new TextDecoder();
     const output = decoder.decode(stdout) + decoder.decode(stderr);
-    const by = timedOut
-      ? `they took more than ${timeout / 1_000} s`
-      : /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ??
-        /^error: .*/m.exec(output)?.[0] ?? output;
     return {
       kind: NOT_COMPILED.test(output) ? "DOES NOT COMPILE" : "caught",
-      by,
+      by: /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ??
+        /^error: .*/m.exec(output)?.[0] ?? output,
     };
   }
 

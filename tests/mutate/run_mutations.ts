@@ -10,8 +10,13 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An ending that another instance logged counts",
-      "const event = instead ?? last;",
-      "const event = last;",
+      "instead === undefined ? last : { ...instead, seq: last.seq }",
+      "last",
+    ],
+    [
+      "Another's ending does not go back in number",
+      "instead === undefined ? last : { ...instead, seq: last.seq }",
+      "instead ?? last",
     ],
     [
       "The numbers continue after the former attempt",
@@ -204,6 +209,11 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "        const json",
     ],
     [
+      "Nothing is published if serializing it ends the run",
+      "        if (this.#ended) return; // Serializing may call code that ends the run.\n",
+      "",
+    ],
+    [
       "An abort has a text",
       'error: text ?? "abort"',
       'error: "abort"',
@@ -312,6 +322,11 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "Stopping ends the iteration",
       "    this.#endIteration();\n",
       "",
+    ],
+    [
+      "A result of an iterator is an object",
+      "if (Object(result) !== result) {",
+      "if (false) {",
     ],
   ]),
   ...mutationsOf("run/run_events.ts", [
