@@ -109,11 +109,6 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "    this.#lost = new LeaseLostError(this.runId);\n",
     ],
     [
-      "Steps of a run are written in order",
-      "      key: this.runId,\n",
-      "      key: crypto.randomUUID(),\n",
-    ],
-    [
       "A lease that is ending is not held",
       "if (!this.isEnding && !this.isAbandoned) this",
       "if (!this.isAbandoned) this",
@@ -403,6 +398,11 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
   ]),
   ...mutationsOf("postgres/leases/lease.ts", ["postgres/lease_fence_test.ts"], [
     [
+      "Steps of a run are written in order",
+      "      key: this.runId,\n",
+      "      key: crypto.randomUUID(),\n",
+    ],
+    [
       "A step is retried until it succeeds",
       "timeout: Infinity,",
       "timeout: 20,",
@@ -551,6 +551,7 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
   ]),
   ...mutationsOf("postgres/client/notifications.ts", [
+    "postgres/notifications_fence_test.ts",
     "postgres/notifications_test.ts",
   ], [
     [

@@ -4,6 +4,16 @@ import { type Mutation, mutationsOf } from "./mutation.ts";
 export const RUN_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("run/run.ts", ["run/run_lease_test.ts"], [
     [
+      "Nothing is published after the ending",
+      "        if (this.#ended) return;\n        const json",
+      "        const json",
+    ],
+    [
+      "Nothing is published if serializing it ends the run",
+      "        if (this.#ended) return; // Serializing may call code that ends the run.\n",
+      "",
+    ],
+    [
       "The row goes before the event",
       "const { durable, instead } = await recorder.ended(error, last, writesRow);\n",
       "const recorded = recorder.ended(error, last, writesRow);\n    this.events.enqueue(last);\n    const { durable, instead } = await recorded;\n",
@@ -202,16 +212,6 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "A run that has ended calls no work",
       "    if (this.#ended) return;\n    try {\n      await live.execution",
       "    try {\n      await live.execution",
-    ],
-    [
-      "Nothing is published after the ending",
-      "        if (this.#ended) return;\n        const json",
-      "        const json",
-    ],
-    [
-      "Nothing is published if serializing it ends the run",
-      "        if (this.#ended) return; // Serializing may call code that ends the run.\n",
-      "",
     ],
     [
       "An abort has a text",

@@ -14,6 +14,8 @@ import { turn } from "./turn.ts";
 class Trial {
   readonly runId = crypto.randomUUID();
   readonly client = new StubClient();
+  /** How many groups of steps are being written or are written. */
+  groups = 0;
   /** Writes the steps that wait. */
   readonly written = Promise.withResolvers<void>();
   readonly losses: LeaseLostError[] = [];
@@ -28,6 +30,7 @@ class Trial {
       writes: new GroupCommit<Write>({
         writer: {
           write: async () => {
+            this.groups++;
             await this.written.promise;
             return new Map();
           },
@@ -80,6 +83,20 @@ Deno.test("Lease.write() waits for as long as the step takes", async () => {
   assertEquals(isSettled, false);
   trial.written.resolve();
   await written;
+  trial.leases.close();
+});
+
+Deno.test("Lease.write() writes no step of a run while another is being written", async () => {
+  const trial = new Trial();
+  await trial.claim();
+  const first = trial.step();
+  await turn();
+  const second = trial.step();
+  await turn();
+  assertEquals(trial.groups, 1);
+  trial.written.resolve();
+  await Promise.all([first, second]);
+  assertEquals(trial.groups, 2);
   trial.leases.close();
 });
 

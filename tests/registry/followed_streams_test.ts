@@ -54,6 +54,17 @@ Deno.test("FollowedStreams.drain() closes the streams of other runs and waits fo
   assertEquals(closed, [OTHER_RUN_ID]);
 });
 
+Deno.test("FollowedStreams.drain() waits for the last stream", async () => {
+  const streams = new FollowedStreams(1);
+  const [first, last] = [RUN_ID, OTHER_RUN_ID]
+    .map((runId) => streams.add(runId, true, noop));
+  const drained = streams.drain(() => true);
+  first.onEnd();
+  await assertPending(drained);
+  last.onEnd();
+  await drained;
+});
+
 Deno.test("FollowedStreams.drain() waits for nothing when nothing is left", async () => {
   const streams = new FollowedStreams(1);
   const closed: string[] = [];

@@ -181,6 +181,26 @@ Deno.test("PipelineRunRegistry.publishAlreadyCompleted() publishes nothing if th
   assertEquals(log.leases[0].appended, []);
 });
 
+Deno.test("RunContext.publish() does not look at its payload after the end", async () => {
+  await using opened = open();
+  const { lease, run, outcome } = await claimed(opened);
+  await opened.registry.abort(RUN_ID);
+  await outcome;
+  run.publish(1n);
+  assertEquals(lease.appended, []);
+});
+
+Deno.test("RunContext.publish() publishes nothing if its payload ends the run", async () => {
+  await using opened = open();
+  const { registry } = opened;
+  const { lease, run, outcome } = await claimed(opened);
+  const events = follow(registry);
+  run.publish({ toJSON: () => void registry.abort(RUN_ID) });
+  await outcome;
+  assertEquals(numberedKinds(await events), ["1 Started", "2 Errored"]);
+  assertEquals(lease.appended, []);
+});
+
 Deno.test("ScopedRunWatcher.onPipelineRunInitiated() writes a row before the run begins", async () => {
   await using opened = open();
   const { log, registry } = opened;
