@@ -1,7 +1,18 @@
 import { type Mutation, mutationsOf } from "./mutation.ts";
 
+/** The tests of leases without those in which half a minute of fake time passes. */
+const QUICK =
+  "/Leases |Leases\\.(renew|reap|on|close|claim)|requestAbort\\(\\) (requests|ends|stays)|Lease\\.(write|append|abandon|recordedEnding|claim\\(\\) (of|rejects if|ends|gives|begins|warns))/";
+
 /** What an instance does with its leases. */
 export const LEASE_MUTATIONS: readonly Mutation[] = [
+  ...mutationsOf("postgres/leases/leases.ts", ["postgres/leases_test.ts"], [
+    [
+      "A claim is repeated for 30 s",
+      "PERSISTENCE = 30_000",
+      "PERSISTENCE = 20_000",
+    ],
+  ], "30 s"),
   ...mutationsOf("postgres/leases/lease.ts", ["postgres/leases_test.ts"], [
     [
       "A random id needs no claim",
@@ -128,13 +139,8 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "if (error instanceof LeaseLostError) this.lose();",
       "this.lose();",
     ],
-  ]),
+  ], QUICK),
   ...mutationsOf("postgres/leases/leases.ts", ["postgres/leases_test.ts"], [
-    [
-      "A claim is repeated for 30 s",
-      "PERSISTENCE = 30_000",
-      "PERSISTENCE = 20_000",
-    ],
     [
       "500 runs are reaped at once",
       "REAPED_AT_ONCE = 500",
@@ -346,11 +352,6 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "        {\n",
     ],
     [
-      "Renewing is tried again sooner than the interval",
-      "next = Math.min(RETRY_INTERVAL, this.#options.renewInterval / 2);",
-      "next = RETRY_INTERVAL;",
-    ],
-    [
       "Renewing goes on while there are leases",
       "if (this.#held.size > 0) this.#arm(next);",
       "",
@@ -395,7 +396,7 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "    if (this.#closed.signal.aborted) return;\n    this.#options.warn",
       "    this.#options.warn",
     ],
-  ]),
+  ], QUICK),
   ...mutationsOf("postgres/leases/lease.ts", ["postgres/lease_fence_test.ts"], [
     [
       "Steps of a run are written in order",
@@ -417,6 +418,11 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     "postgres/leases/leases.ts",
     ["postgres/lease_fence_test.ts"],
     [
+      [
+        "Renewing is tried again sooner than the interval",
+        "next = Math.min(RETRY_INTERVAL, this.#options.renewInterval / 2);",
+        "next = RETRY_INTERVAL;",
+      ],
       [
         "A renewal at its time is tried once",
         'await this.renew("once");',

@@ -22,7 +22,7 @@ class Trial {
   readonly leases: Leases;
   readonly lease;
 
-  constructor() {
+  constructor(renewInterval = 10_000) {
     const database = new Database(this.client, 60_000);
     const warn = () => {};
     this.leases = new Leases({
@@ -43,7 +43,7 @@ class Trial {
       notifications: new Notifications({ client: undefined, database, warn }),
       owner: crypto.randomUUID(),
       duration: 60_000,
-      renewInterval: 10_000,
+      renewInterval,
       onLogged: () => {},
       warn,
     });
@@ -126,6 +126,21 @@ Deno.test("Leases renew once at each time, a second after a failure", async () =
   };
   await time.tickAsync(10_000);
   await time.tickAsync(999);
+  assertEquals(trial.client.named("renew").length, 1);
+  await time.tickAsync(1);
+  assertEquals(trial.client.named("renew").length, 2);
+  trial.leases.close();
+});
+
+Deno.test("Leases renew half an interval after a failure if that is sooner", async () => {
+  using time = new FakeTime();
+  const trial = new Trial(400);
+  await trial.claim();
+  trial.client.rows["renew"] = () => {
+    throw postgresError("57P01");
+  };
+  await time.tickAsync(400);
+  await time.tickAsync(199);
   assertEquals(trial.client.named("renew").length, 1);
   await time.tickAsync(1);
   assertEquals(trial.client.named("renew").length, 2);
