@@ -86,10 +86,12 @@ async function tryAll(
 async function main(args: readonly string[]): Promise<number> {
   const begun = performance.now();
   using copy = await ProjectCopy.make();
-  Deno.addSignalListener("SIGINT", () => {
-    copy[Symbol.dispose]();
-    Deno.exit(130);
-  });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      copy[Symbol.dispose]();
+      Deno.exit(130);
+    });
+  }
   const messages = await misfits(copy);
   if (messages.length > 0) {
     console.error(messages.join("\n"));

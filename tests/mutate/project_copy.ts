@@ -28,6 +28,8 @@ export class ProjectCopy implements Disposable {
   /** Copies the project to a temporary folder. */
   static async make(): Promise<ProjectCopy> {
     const copy = new ProjectCopy(await Deno.makeTempDir());
+    // Tests start programs as another user.
+    await Deno.chmod(copy.#folder, 0o755);
     const root = new URL("../../", import.meta.url);
     for (const part of PARTS) {
       await copyAll(new URL(part, root).pathname, `${copy.#folder}/${part}`);
