@@ -29,7 +29,7 @@ export interface LeaseRow {
 }
 
 /** An event as a test sets it up. */
-export interface EventRow {
+export interface LoggedEvent {
   runId: string;
   seq: number;
   kind: RunEvent["kind"];
@@ -118,7 +118,7 @@ export class RunTables implements AsyncDisposable {
   }
 
   /** Adds events in the order given, which may not be that of their numbers. */
-  async addEvents(...events: EventRow[]): Promise<void> {
+  async addEvents(...events: LoggedEvent[]): Promise<void> {
     for (const event of events) {
       const { runId, seq, kind, message = null, length = 0, age = 0 } = event;
       await this.sql`
