@@ -2,7 +2,7 @@ import { type Mutation, mutationsOf } from "./mutation.ts";
 
 /** The tests of leases without those in which half a minute of fake time passes. */
 const QUICK =
-  "/Leases |Leases\\.(renew|reap|on|close|claim)|requestAbort\\(\\) (requests|ends|stays)|Lease\\.(write|append|abandon|recordedEnding|claim\\(\\) (of|rejects if|ends|gives|begins|warns))/";
+  "/Leases |Leases\\.(renew|reap|on|close|claim)|requestAbort\\(\\) (requests|gives|warns)|Lease\\.(write|append|abandon|recordedEnding|claim\\(\\) (of|rejects if|ends|gives|begins|warns))/";
 
 /** What an instance does with its leases. */
 export const LEASE_MUTATIONS: readonly Mutation[] = [
@@ -158,33 +158,28 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An expired run is reaped before it is claimed again",
-      '        claimed === undefined &&\n        await this.reap("lease_expired", lease.runId) > 0\n',
-      "        false\n",
-    ],
-    [
-      "Only a refused claim reaps",
-      "        claimed === undefined &&\n        await this.reap",
-      "        await this.reap",
+      'isReaped || await this.reap("lease_expired", lease.runId) === 0',
+      "true",
     ],
     [
       "A run that was not reaped is not claimed again",
-      'await this.reap("lease_expired", lease.runId) > 0\n',
-      'await this.reap("lease_expired", lease.runId) >= 0\n',
+      'await this.reap("lease_expired", lease.runId) === 0',
+      'await this.reap("lease_expired", lease.runId) < 0',
     ],
     [
       "A claim that fails is given up",
-      "      this.#giveUp(lease); // The claim may have succeeded.\n",
+      "      this.#giveUp(lease, expected); // The claim may have succeeded.\n",
       "",
     ],
     [
-      "A claim that is refused is an error",
-      "    if (claimed === undefined) throw new RunAlreadyActiveError(lease.runId);\n",
-      "",
+      "A claim follows the generation that it finds",
+      "if (generation !== undefined) expected = generation;",
+      "if (generation !== undefined) break;",
     ],
     [
       "An abandoned claim is given up",
-      "    if (lease.isAbandoned) this.#giveUp(lease);\n    else this",
-      "    this",
+      "if (lease.isAbandoned) this.#giveUp(lease, expected);\n          else this.hold",
+      "this.hold",
     ],
     [
       "An early request is passed on",
@@ -218,28 +213,18 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An aborted run that has expired is ended",
-      'if (state.lease === "expired") await this.#reap("lease_expired", 0, runId);',
+      '    if (state.lease === "expired") this.#reapLater(runId);\n',
       "",
     ],
     [
       "A live run that is aborted is not ended",
-      'if (state.lease === "expired") await',
-      'if (state.lease !== "ended") await',
-    ],
-    [
-      "An aborted run that has expired has no notice",
-      'this.#reap("lease_expired", 0, runId)',
-      'this.#reap("lease_expired", 20_000, runId)',
+      'if (state.lease === "expired") this.#reapLater',
+      'if (state.lease !== "ended") this.#reapLater',
     ],
     [
       "Nothing is renewed without leases",
       "    if (this.#held.size === 0) return;\n",
       "",
-    ],
-    [
-      "A lease that is ending is not renewed",
-      "filter(({ isEnding }) => !isEnding)",
-      "filter(() => true)",
     ],
     [
       "A requested abort is passed on",

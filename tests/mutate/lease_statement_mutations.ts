@@ -6,14 +6,14 @@ const STATEMENTS = "postgres/sql/leases.ts";
 export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf(STATEMENTS, ["postgres/claim_fence_test.ts"], [
     [
-      "CLAIM counts a new generation",
-      "generation = l.generation + (l.ended_at is not null)::integer",
-      "generation = l.generation",
+      "CLAIM takes the next generation",
+      "when l.ended_at is null then l.generation else excluded.generation",
+      "when true then l.generation else excluded.generation",
     ],
     [
       "CLAIM keeps its generation when it is repeated",
-      "generation = l.generation + (l.ended_at is not null)::integer",
-      "generation = l.generation + 1",
+      "when l.ended_at is null then l.generation else excluded.generation",
+      "when false then l.generation else excluded.generation",
     ],
     [
       "CLAIM keeps where its attempt begins when it is repeated",
@@ -58,20 +58,20 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ["CLAIM takes the owner", "      owner = excluded.owner,\n", ""],
     [
       "CLAIM takes the claim",
-      "      claim = excluded.claim,\n      generation",
-      "      generation",
+      "        claim = excluded.claim,\n        generation = case",
+      "        generation = case",
     ],
     ["CLAIM revives the lease", "      ended_at = null,\n", ""],
     ["CLAIM forgets the former ending", "      ending = null,\n", ""],
     [
       "CLAIM keeps a request to abort it",
-      "case\n        when l.ended_at is null then l.abort_requested_at\n      end",
-      "null",
+      "when l.ended_at is null then l.abort_requested_at\n",
+      "when false then l.abort_requested_at\n",
     ],
     [
       "CLAIM forgets the request of the former attempt",
-      "case\n        when l.ended_at is null then l.abort_requested_at\n      end",
-      "l.abort_requested_at",
+      "when l.ended_at is null then l.abort_requested_at\n",
+      "when true then l.abort_requested_at\n",
     ],
     [
       "CLAIM keeps the reason of the request",
@@ -85,23 +85,23 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "CLAIM takes no live lease of another claim",
-      "where (l.ended_at is null) = (l.claim = excluded.claim)",
-      "where l.ended_at is null or l.claim <> excluded.claim",
+      "      where case\n        when l.ended_at is null then l.claim = excluded.claim\n        else l.generation = excluded.generation - 1\n",
+      "      where case\n        when l.ended_at is null then true\n        else l.generation = excluded.generation - 1\n",
     ],
     [
-      "CLAIM is not taken up again after its end",
-      "where (l.ended_at is null) = (l.claim = excluded.claim)",
-      "where l.ended_at is not null or l.claim = excluded.claim",
+      "CLAIM takes only the generation that it expects",
+      "      where case\n        when l.ended_at is null then l.claim = excluded.claim\n        else l.generation = excluded.generation - 1\n",
+      "      where case\n        when l.ended_at is null then l.claim = excluded.claim\n        else true\n",
     ],
     [
       "CLAIM may be repeated",
-      "where (l.ended_at is null) = (l.claim = excluded.claim)",
-      "where l.ended_at is not null and l.claim <> excluded.claim",
+      "      where case\n        when l.ended_at is null then l.claim = excluded.claim\n        else l.generation = excluded.generation - 1\n",
+      "      where case\n        when l.ended_at is null then false\n        else l.generation = excluded.generation - 1\n",
     ],
     [
       "CLAIM takes a lease that has ended",
-      "where (l.ended_at is null) = (l.claim = excluded.claim)",
-      "where l.ended_at is null and l.claim = excluded.claim",
+      "      where case\n        when l.ended_at is null then l.claim = excluded.claim\n        else l.generation = excluded.generation - 1\n",
+      "      where case\n        when l.ended_at is null then l.claim = excluded.claim\n        else false\n",
     ],
     [
       "CLAIM begins after the last event of a run without a lease",
@@ -115,8 +115,23 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "CLAIM looks at the run's events",
-      "where e.pipeline_run_id = ${runId}\n  ) log",
-      "where ${runId} is not null\n  ) log",
+      "where e.pipeline_run_id = ${runId}\n    ) log",
+      "where ${runId} is not null\n    ) log",
+    ],
+    [
+      "CLAIM tells the generation of the run",
+      "where l.pipeline_run_id = ${runId} and l.ended_at is not null\n",
+      "where l.ended_at is not null\n",
+    ],
+    [
+      "CLAIM tells no generation of a live run",
+      "where l.pipeline_run_id = ${runId} and l.ended_at is not null\n",
+      "where l.pipeline_run_id = ${runId}\n",
+    ],
+    [
+      "CLAIM tells no generation of its own",
+      "and l.generation <> ${expected} and l.claim <> ${claimId}",
+      "and l.generation <> ${expected}",
     ],
     [
       "CLAIM begins with 1",
@@ -199,11 +214,6 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "select true from requested",
     ],
     [
-      "RELEASE leaves a claim that arrives later no chance",
-      "      claim = excluded.claim,\n      ended_at",
-      "      ended_at",
-    ],
-    [
       "RELEASE keeps when the lease ended",
       "ended_at = coalesce(l.ended_at, excluded.ended_at)",
       "ended_at = excluded.ended_at",
@@ -215,18 +225,28 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "RELEASE ends no lease of another claim",
-      "where l.ended_at is not null or l.claim = excluded.claim",
-      "where true",
+      "    where case\n      when l.ended_at is null then l.claim = excluded.claim\n      else l.generation = excluded.generation - 1\n",
+      "    where case\n      when l.ended_at is null then true\n      else l.generation = excluded.generation - 1\n",
     ],
     [
       "RELEASE ends its own lease",
-      "where l.ended_at is not null or l.claim = excluded.claim",
-      "where l.ended_at is not null",
+      "    where case\n      when l.ended_at is null then l.claim = excluded.claim\n      else l.generation = excluded.generation - 1\n",
+      "    where case\n      when l.ended_at is null then false\n      else l.generation = excluded.generation - 1\n",
     ],
     [
-      "RELEASE marks a lease that has ended",
-      "where l.ended_at is not null or l.claim = excluded.claim",
-      "where l.claim = excluded.claim",
+      "RELEASE counts on from a lease that has ended",
+      "    where case\n      when l.ended_at is null then l.claim = excluded.claim\n      else l.generation = excluded.generation - 1\n",
+      "    where case\n      when l.ended_at is null then l.claim = excluded.claim\n      else false\n",
+    ],
+    [
+      "RELEASE counts on only from the lease that it expects",
+      "    where case\n      when l.ended_at is null then l.claim = excluded.claim\n      else l.generation = excluded.generation - 1\n",
+      "    where case\n      when l.ended_at is null then l.claim = excluded.claim\n      else true\n",
+    ],
+    [
+      "RELEASE counts on",
+      "      generation = excluded.generation,\n      ended_at",
+      "      ended_at",
     ],
     [
       "RELEASE leaves a lease that has ended",
@@ -257,53 +277,58 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "REAP does not count a notice from before a renewal",
-      "coalesce(l.notice_at >= l.expires_at, false)",
-      "coalesce(l.notice_at is not null, false)",
+      "l.notice_at >= l.expires_at and l.notice_at >= now()",
+      "l.notice_at >= now()",
+    ],
+    [
+      "REAP does not count a notice that is too old",
+      "      l.notice_at >= l.expires_at and l.notice_at >= now()\n        - (${notice} + greatest(${notice} / 2, 1000)) ${milliseconds},\n",
+      "      l.notice_at >= l.expires_at,\n",
+    ],
+    [
+      "REAP counts a notice for a second more at least",
+      "greatest(${notice} / 2, 1000)",
+      "${notice} / 2",
+    ],
+    [
+      "REAP counts a notice for half as long again",
+      "greatest(${notice} / 2, 1000)",
+      "1000",
     ],
     [
       "REAP gives a first notice",
-      "coalesce(l.notice_at >= l.expires_at, false)",
-      "(l.notice_at >= l.expires_at)",
+      "      false\n    )`;",
+      "      null\n    )`;",
     ],
     [
       "REAP gives notice once",
-      "where ${isExpired} and not ${hasNotice} and ${notice} > 0",
-      "where ${isExpired} and ${notice} > 0",
-    ],
-    [
-      "REAP gives no notice where none is wanted",
-      "where ${isExpired} and not ${hasNotice} and ${notice} > 0",
-      "where ${isExpired} and not ${hasNotice}",
+      "where ${isExpired} and not ${hasNotice}\n",
+      "where ${isExpired}\n",
     ],
     [
       "REAP does not wait to give notice",
-      "and ${notice} > 0\n    for update skip locked",
-      "and ${notice} > 0\n    for update",
+      "not ${hasNotice}\n    for update skip locked",
+      "not ${hasNotice}\n    for update",
     ],
     [
       "REAP keeps when it gave notice",
-      "set notice_at = now()\n",
-      "set notice_at = l.notice_at\n",
-    ],
-    [
-      "REAP ends a lease without notice if none is wanted",
-      "${notice} = 0 or ${hasNotice} and",
-      "${hasNotice} and",
+      "set notice_at = clock_timestamp()",
+      "set notice_at = l.notice_at",
     ],
     [
       "REAP ends only leases under notice",
-      "${notice} = 0 or ${hasNotice} and",
-      "${notice} = 0 or",
+      "where ${isExpired} and ${hasNotice}\n      and",
+      "where ${isExpired}\n      and",
     ],
     [
       "REAP waits for the notice",
-      "<= now() - ${notice} * interval '1 millisecond'",
+      "<= now() - ${notice} ${milliseconds}",
       "<= now()",
     ],
     [
-      "REAP waits for milliseconds",
-      "<= now() - ${notice} * interval '1 millisecond'",
-      "<= now() - ${notice} * interval '1 second'",
+      "REAP counts in milliseconds",
+      "\"* interval '1 millisecond'\"",
+      "\"* interval '1 second'\"",
     ],
     [
       "REAP bounds what it ends",

@@ -34,10 +34,13 @@ class Claim {
     await this.#tables.addLease({ runId: this.runId, ...lease });
   }
 
-  /** The generation and the last number, if it was claimed. */
-  async claim(): Promise<unknown> {
+  /**
+   * The generation and the last number, if it was claimed behind the generation that
+   * is expected; only the generation, if another one has ended.
+   */
+  async claim(expected = 0): Promise<unknown> {
     const { runId, owner, claimId } = this;
-    const values = { runId, owner, claimId, duration: DURATION };
+    const values = { runId, owner, claimId, expected, duration: DURATION };
     return (await this.#tables.execute(CLAIM, values))[0];
   }
 
@@ -48,9 +51,9 @@ class Claim {
     return await this.#tables.execute(RENEW, values);
   }
 
-  async release(): Promise<void> {
+  async release(expected = 0): Promise<void> {
     const { runId, owner, claimId } = this;
-    await this.#tables.execute(RELEASE, { runId, owner, claimId });
+    await this.#tables.execute(RELEASE, { runId, owner, claimId, expected });
   }
 
   async requestAbort(reason: string | undefined): Promise<void> {
@@ -108,7 +111,9 @@ Deno.test("CLAIM takes a lease that has ended, after the lease's last event", as
     expiresIn: -1,
     abortReason: "enough",
   });
-  assertEquals(await claim.claim(), [4, 7]);
+  assertEquals(await claim.claim(), [3]);
+  assertEquals(await claim.claim(2), [3]);
+  assertEquals(await claim.claim(3), [4, 7]);
   const lease = { ...ATTEMPT, generation: 4, first: 8, last: 7 };
   assertEquals(await claim.lease(), lease);
 });
@@ -119,7 +124,7 @@ Deno.test("CLAIM takes a lease that has ended, after the log's last event", asyn
   const { runId } = claim;
   await claim.addOther({ generation: 3, lastSeq: 7, ended: true });
   await tables.addEvents({ runId, seq: 9, kind: "Completed" });
-  assertEquals(await claim.claim(), [4, 9]);
+  assertEquals(await claim.claim(3), [4, 9]);
   const lease = { ...ATTEMPT, generation: 4, first: 10, last: 9 };
   assertEquals(await claim.lease(), lease);
 });
@@ -157,6 +162,7 @@ Deno.test("CLAIM does not find its own lease again once that has ended", async (
 
 Deno.test("CLAIM takes no live lease of another claim, though its time is over", async () => {
   await using tables = await RunTables.open();
+  await tables.addOther();
   for (const expiresIn of [DURATION, -1]) {
     const claim = new Claim(tables);
     await claim.addOther({ expiresIn });
@@ -290,9 +296,20 @@ Deno.test("RELEASE gives up a claim that arrives later, of a run that has ended"
   await using tables = await RunTables.open();
   const claim = new Claim(tables);
   await claim.addOther({ ended: true, lastSeq: 3 });
-  const endedAt = (await tables.leaseOf(claim.runId))?.ended_at;
-  await claim.release();
-  assertEquals(await claim.claim(), undefined);
+  const { ended_at: endedAt } = (await tables.leaseOf(claim.runId))!;
+  await claim.release(1);
+  assertEquals(await claim.claim(1), [2]);
   const lease = await tables.leaseOf(claim.runId);
-  assertEquals([lease?.ended_at, lease?.last_seq], [endedAt, "3"]);
+  assertEquals(
+    [lease?.generation, lease?.ended_at, lease?.last_seq],
+    [2, endedAt, "3"],
+  );
+});
+
+Deno.test("RELEASE leaves a lease alone that another attempt has ended since", async () => {
+  await using tables = await RunTables.open();
+  const claim = new Claim(tables);
+  await claim.addOther({ ended: true, generation: 5 });
+  await claim.release(1);
+  assertEquals((await claim.lease()).generation, 5);
 });

@@ -12,15 +12,26 @@ interface ReapOptions {
   runId?: string;
 }
 
-/** Reaps once, without notice unless it is asked for. */
+/** Reaps once. */
 async function reap(
   tables: RunTables,
-  { notice = 0, limit = 100, runId }: ReapOptions = {},
+  { notice = 100, limit = 100, runId }: ReapOptions = {},
 ): Promise<{ reaped: number; isAnyLeft: boolean }> {
   const values = { reason: "lease_expired", notice, limit, runId };
   const [answer] = await tables.execute(REAP, values);
   const [reaped, isAnyLeft] = answer as [number, boolean];
   return { reaped, isAnyLeft };
+}
+
+/** Reaps once, after notice was given to all leases that have expired. */
+async function reapAfterNotice(
+  tables: RunTables,
+  options?: ReapOptions,
+): Promise<{ reaped: number; isAnyLeft: boolean }> {
+  await tables.sql`
+    update pipeline_run_leases set notice_at = now() - interval '0.2 s'
+    where ended_at is null and expires_at < now()`;
+  return await reap(tables, options);
 }
 
 const NONE = { reaped: 0, isAnyLeft: false };
@@ -33,7 +44,7 @@ Deno.test("REAP ends a run whose lease has expired: its lease, its row and its e
   const runId = crypto.randomUUID();
   await tables.addLease({ runId, generation: 2, lastSeq: 4, ...EXPIRED });
   await tables.addRow({ runId, status: "STARTED", writtenIn: 1 });
-  assertEquals(await reap(tables), ONE);
+  assertEquals(await reapAfterNotice(tables), ONE);
   const lease = (await tables.leaseOf(runId))!;
   assertEquals(
     [lease.ended, lease.generation, lease.last_seq],
@@ -52,8 +63,8 @@ Deno.test("REAP ends a run once", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
   await tables.addLease({ runId, ...EXPIRED });
-  assertEquals(await reap(tables), ONE);
-  assertEquals(await reap(tables), NONE);
+  assertEquals(await reapAfterNotice(tables), ONE);
+  assertEquals(await reapAfterNotice(tables), NONE);
   assertEquals(await tables.eventsOf(runId), ["1 Errored"]);
 });
 
@@ -61,8 +72,7 @@ Deno.test("REAP leaves leases alone that have not expired", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
   await tables.addLease({ runId });
-  assertEquals(await reap(tables), NONE);
-  assertEquals(await reap(tables, { notice: 1 }), NONE);
+  assertEquals(await reapAfterNotice(tables), NONE);
   const lease = (await tables.leaseOf(runId))!;
   assertEquals([lease.ended, lease.notice_at], [false, null]);
 });
@@ -72,7 +82,7 @@ Deno.test("REAP ends the lease of one run, if it is told which", async () => {
   const [runId, otherId] = [crypto.randomUUID(), crypto.randomUUID()];
   await tables.addLease({ runId, ...EXPIRED });
   await tables.addLease({ runId: otherId, ...EXPIRED });
-  assertEquals(await reap(tables, { runId }), ONE);
+  assertEquals(await reapAfterNotice(tables, { runId }), ONE);
   assertEquals((await tables.leaseOf(otherId))?.ended, false);
 });
 
@@ -85,25 +95,31 @@ Deno.test("REAP gives notice first, and ends the run when that is over", async (
   assert(notice_at !== null);
   assertEquals(await reap(tables, { notice: 60_000 }), LEFT);
   assertEquals((await tables.leaseOf(runId))?.notice_at, notice_at);
-  await tables.sql`
-    update pipeline_run_leases set notice_at = now() - interval '1 second'`;
-  assertEquals(await reap(tables, { notice: 5 }), ONE);
+  assertEquals(await reapAfterNotice(tables), ONE);
 });
 
-Deno.test("REAP ends a run without notice if none is wanted", async () => {
+Deno.test("REAP does not count a notice that is much older than it must be", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
-  await tables.addLease({ runId, ...EXPIRED });
-  await tables.addLease({ runId: crypto.randomUUID(), ...EXPIRED });
-  assertEquals((await reap(tables, { limit: 1 })).reaped, 1);
-  const leases = await tables.sql`select notice_at from pipeline_run_leases`;
-  assertEquals(leases.map(({ notice_at }) => notice_at), [null, null]);
+  await tables.addLease({ runId, ...EXPIRED, noticeIn: -1_500 });
+  assertEquals(await reap(tables), LEFT);
+  assertEquals(await reapAfterNotice(tables), ONE);
+});
+
+Deno.test("REAP counts a notice for half as long again as it must be", async () => {
+  await using tables = await RunTables.open();
+  const runId = crypto.randomUUID();
+  const lease = { expiresIn: -100_000, noticeIn: -80_000 };
+  await tables.addLease({ runId, ...lease });
+  const { notice_at } = (await tables.leaseOf(runId))!;
+  await reap(tables, { notice: 60_000 });
+  assertEquals((await tables.leaseOf(runId))?.notice_at, notice_at);
 });
 
 Deno.test("REAP does not count a notice from before the last renewal", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
-  await tables.addLease({ runId, expiresIn: -10, noticeIn: -10_000 });
+  await tables.addLease({ runId, expiresIn: -10, noticeIn: -600 });
   assertEquals(await reap(tables, { notice: 500 }), LEFT);
   const [{ is_new }] = await tables.sql`
     select notice_at > expires_at as is_new from pipeline_run_leases`;
@@ -115,31 +131,36 @@ Deno.test("REAP ends at most as many runs as it is told, and says if others are 
   for (let i = 0; i < 3; i++) {
     await tables.addLease({ runId: crypto.randomUUID(), ...EXPIRED });
   }
-  assertEquals(await reap(tables, { limit: 2 }), {
+  assertEquals(await reapAfterNotice(tables, { limit: 2 }), {
     reaped: 2,
     isAnyLeft: true,
   });
-  assertEquals(await reap(tables, { limit: 2 }), ONE);
+  assertEquals(await reapAfterNotice(tables, { limit: 2 }), ONE);
 });
 
-Deno.test("REAP skips leases that another ends or warns, and does not wait", async () => {
-  await using tables = await RunTables.open();
-  const [runId, otherId] = [crypto.randomUUID(), crypto.randomUUID()];
-  await tables.addLease({ runId, ...EXPIRED });
-  await tables.addLease({ runId: otherId, ...EXPIRED });
-  await using _other = await OtherTransaction.begin(
-    tables,
-    (sql) =>
-      sql`
-        select from pipeline_run_leases where pipeline_run_id = ${otherId}
-        for update`,
-  );
-  await using patient = await tables.withLockTimeout(300);
-  assertEquals(await reap(patient, { notice: 60_000 }), LEFT);
-  assert((await tables.leaseOf(runId))?.notice_at !== null);
-  assertEquals(await reap(patient), { reaped: 1, isAnyLeft: true });
-  assertEquals(await tables.eventsOf(runId), ["1 Errored"]);
-});
+for (const isWarned of [false, true]) {
+  const does = isWarned ? "ends" : "gives notice";
+  Deno.test(`REAP ${does} without waiting for leases that another changes`, async () => {
+    await using tables = await RunTables.open();
+    const [runId, otherId] = [crypto.randomUUID(), crypto.randomUUID()];
+    await using patient = await tables.withLockTimeout(300);
+    await patient.sql`select`; // It is connected.
+    const lease = { ...EXPIRED, noticeIn: isWarned ? -200 : undefined };
+    await tables.addLease({ runId, ...lease });
+    await tables.addLease({ runId: otherId, ...lease });
+    await using _other = await OtherTransaction.begin(
+      tables,
+      (sql) =>
+        sql`
+          select from pipeline_run_leases where pipeline_run_id = ${otherId}
+          for update`,
+    );
+    const reaped = isWarned ? 1 : 0;
+    assertEquals(await reap(patient), { reaped, isAnyLeft: true });
+    const found = (await tables.leaseOf(runId))!;
+    assertEquals([found.ended, found.notice_at !== null], [isWarned, true]);
+  });
+}
 
 Deno.test("REAP adds no row after one that says that the run has ended", async () => {
   await using tables = await RunTables.open();
@@ -151,7 +172,7 @@ Deno.test("REAP adds no row after one that says that the run has ended", async (
   await tables.addRow({ runId: ended, status: "COMPLETED", writtenIn: 2 });
   await tables.addRow({ runId: again, status: "COMPLETED", writtenIn: 1 });
   await tables.addRow({ runId: again, status: "STARTED", writtenIn: 2 });
-  assertEquals((await reap(tables)).reaped, 2);
+  assertEquals((await reapAfterNotice(tables)).reaped, 2);
   assertEquals(await tables.statusesOf(ended), ["STARTED", "COMPLETED"]);
   assertEquals(await tables.statusesOf(again), [
     "COMPLETED",
@@ -171,10 +192,10 @@ Deno.test("REAP notifies of all runs if it has ended one, and only then", async 
     if (payload === `last ${runId}`) last.resolve();
   });
   await other.notify(CHANNEL, `first ${runId}`);
-  await reap(tables);
+  await reapAfterNotice(tables);
   await other.notify(CHANNEL, `second ${runId}`);
   await tables.addLease({ runId, ...EXPIRED });
-  await reap(tables);
+  await reapAfterNotice(tables);
   await other.notify(CHANNEL, `last ${runId}`);
   await last.promise;
   assertEquals(heard, ["first", "second", "*", "last"]);
