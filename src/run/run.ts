@@ -259,7 +259,7 @@ export class Run implements LoggedRun, WatchedRun {
     try {
       await this.#live?.begun;
     } catch {
-      return undefined; // It was refused: another instance runs it.
+      // It was refused, and so is finished: another instance runs it.
     }
     if (this.finished) return undefined;
     const from = after ?? this.events.firstSeq - 1;
@@ -354,7 +354,6 @@ export class Run implements LoggedRun, WatchedRun {
       } catch {
         return; // The caller that registered the run gets the error.
       }
-      if (this.#live === undefined) return; // It was abandoned.
     }
     const kind = message === undefined ? "Completed" : "Errored";
     const last = this.events.next(kind, null, message);

@@ -42,13 +42,6 @@ export const EQUIVALENTS: readonly Equivalent[] = [
   },
   {
     file: "postgres/log/log_follower.ts",
-    name: "Nothing polls after close()",
-    find: "if (this.#waiting.size === 0 || this.#closed) return;",
-    replace: "if (this.#waiting.size === 0) return;",
-    reason: "close() leaves nobody waiting, and nobody waits after it.",
-  },
-  {
-    file: "postgres/log/log_follower.ts",
     name: "A run without readers is forgotten",
     find: "    if (readers?.size === 0) this.#byRun.delete(reader.runId);\n",
     replace: "",
@@ -75,13 +68,6 @@ export const EQUIVALENTS: readonly Equivalent[] = [
     find: "coalesce(json_agg(run.id), '[]')",
     replace: "json_agg(run.id)",
     reason: "The client makes an empty set of null, too.",
-  },
-  {
-    file: "postgres/sql/writes.ts",
-    name: "A row is dated a microsecond after the last one",
-    find: "select max(p.created_at) + interval '1 microsecond'",
-    replace: "select max(p.created_at)",
-    reason: "The row's place in the statement, from 1 on, is added too.",
   },
   {
     file: "postgres/sql/writes.ts",
@@ -139,20 +125,5 @@ export const EQUIVALENTS: readonly Equivalent[] = [
     find: "and not a.attisdropped",
     replace: "",
     reason: "Postgres renames a column that is dropped.",
-  },
-  {
-    file: "run/run.ts",
-    name: "A run that was abandoned does not end again",
-    find: "      if (this.#live === undefined) return; // It was abandoned.\n",
-    replace: "",
-    reason: "A run that has begun is not refused, so it is live.",
-  },
-  {
-    file: "run/run.ts",
-    name: "A refused run has nothing unrecorded",
-    find:
-      "      return undefined; // It was refused: another instance runs it.\n",
-    replace: "",
-    reason: "A run that was refused is finished, which the next line finds.",
   },
 ];

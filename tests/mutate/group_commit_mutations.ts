@@ -27,6 +27,11 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
       "const MIN_SPLIT_KEYS = 31;",
     ],
     [
+      "Items that missed their time take no place in a half",
+      "if (group.length > length) keysLeft--;",
+      "keysLeft--;",
+    ],
+    [
       "An item that waits for ever is not droppable",
       "droppable = timeout !== Infinity",
       "droppable = true",

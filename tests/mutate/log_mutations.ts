@@ -89,8 +89,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A poll waits for readers",
-      "if (this.#waiting.size === 0 || this.#closed) return;",
-      "if (this.#closed) return;",
+      "if (this.#waiting.size === 0) return;",
+      "",
     ],
     [
       "The log is polled",

@@ -309,18 +309,28 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "toStatus() knows a run by its row",
-      "row === null && event === null && lease === null",
-      "event === null && lease === null",
+      "row === null && event === null && !isClaimed",
+      "event === null && !isClaimed",
     ],
     [
       "toStatus() knows a run by its event",
-      "row === null && event === null && lease === null",
-      "row === null && lease === null",
+      "row === null && event === null && !isClaimed",
+      "row === null && !isClaimed",
     ],
     [
-      "toStatus() knows a run by its lease",
-      "row === null && event === null && lease === null",
-      "row === null && event === null",
+      "toStatus() knows a run by its live lease",
+      'lease === "live" || lease === "expired";\n  if',
+      'lease === "expired";\n  if',
+    ],
+    [
+      "toStatus() knows a run by its expired lease",
+      'lease === "live" || lease === "expired";\n  if',
+      'lease === "live";\n  if',
+    ],
+    [
+      "toStatus() knows no run by a claim that was given up",
+      'lease === "live" || lease === "expired";\n  if',
+      "lease !== null;\n  if",
     ],
     [
       "toStatus(): the ending of an expired lease cannot be read yet",

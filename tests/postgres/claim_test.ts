@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import type { RunStatus } from "../../mod.ts";
 import { Database } from "../../src/postgres/client/database.ts";
 import {
   CLAIM,
@@ -66,6 +67,12 @@ class Trial implements AsyncDisposable {
       update pipeline_run_leases
       set last_seq = ${seq},
         ended_at = case when ${kind} = 'Completed' then now() end`;
+  }
+
+  /** What other instances are told of the run. */
+  async status(): Promise<RunStatus | undefined> {
+    const repository = new PostgresPipelineRunRepository(this.#opened.sql);
+    return await repository.runLog!.status(RUN_ID);
   }
 
   async lease(): Promise<Record<string, unknown>> {
@@ -217,4 +224,14 @@ Deno.test("RELEASE leaves an attempt alone that ended later than expected", asyn
   const before = await trial.lease();
   await trial.release(SECOND, 0);
   assertEquals(await trial.lease(), before);
+});
+
+Deno.test("RELEASE leaves a run that never began unknown", async () => {
+  await using trial = await Trial.open();
+  await trial.release(FIRST);
+  assertEquals(await trial.status(), undefined);
+  await trial.claim(SECOND, 1);
+  assertEquals((await trial.status())?.phase, { name: "Pending" });
+  await trial.release(SECOND, 1);
+  assertEquals(await trial.status(), undefined);
 });

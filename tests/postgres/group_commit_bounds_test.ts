@@ -263,27 +263,21 @@ Deno.test("GroupCommit tells of trouble once until it has written again", async 
   assertEquals(await attempt("write"), 2);
 });
 
-// Once nothing is being written, #nextGroup() looks at the first half only.
-Deno.test({
-  name:
-    "GroupCommit writes the second half of a backlog whose first half missed its time",
-  ignore: true,
-  async fn() {
-    const trial = new Trial();
-    const keys = Array.from({ length: 40 }, (_, index) => `${index}`);
-    trial.add("alone");
-    await turn();
-    for (const key of keys) trial.add(key);
-    await turn();
-    trial.next.write();
-    const late = keys.slice(0, 20).map((key) =>
-      trial.add(`late ${key}`, { key, timeout: 10 })
-    );
-    for (const key of keys.slice(20)) trial.add(`rest ${key}`, { key });
-    await Promise.allSettled(late);
-    trial.next.write();
-    await turn();
-    assertEquals(trial.groups.length, 1);
-    await trial.writeAll();
-  },
+Deno.test("GroupCommit writes the second half of a backlog whose first half missed its time", async () => {
+  const trial = new Trial();
+  const keys = Array.from({ length: 40 }, (_, index) => `${index}`);
+  trial.add("alone");
+  await turn();
+  for (const key of keys) trial.add(key);
+  await turn();
+  trial.next.write();
+  const late = keys.slice(0, 20).map((key) =>
+    trial.add(`late ${key}`, { key, timeout: 10 })
+  );
+  for (const key of keys.slice(20)) trial.add(`rest ${key}`, { key });
+  await Promise.allSettled(late);
+  trial.next.write();
+  await turn();
+  assertEquals(trial.groups.length, 1);
+  await trial.writeAll();
 });

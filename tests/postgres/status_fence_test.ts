@@ -50,6 +50,21 @@ Deno.test("STATUS knows a run by its lease alone", async () => {
   });
 });
 
+Deno.test("STATUS knows a run by its expired lease alone", async () => {
+  await using tables = await RunTables.open();
+  const runId = crypto.randomUUID();
+  await tables.addLease({ runId, expiresIn: -1 });
+  const status = await statusOf(tables, runId);
+  assertEquals(status?.phase, { name: "Errored", message: "lease_expired" });
+});
+
+Deno.test("STATUS of a run whose only claim was given up is undefined", async () => {
+  await using tables = await RunTables.open();
+  const runId = crypto.randomUUID();
+  await tables.addLease({ runId, ended: true });
+  assertEquals(await statusOf(tables, runId), undefined);
+});
+
 Deno.test("STATUS knows a run by its events alone, whose last one says how it ended", async () => {
   await using tables = await RunTables.open();
   await tables.addOther();

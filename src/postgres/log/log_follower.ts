@@ -143,7 +143,7 @@ export class LogFollower implements NotificationListener {
       }
     }
     this.#reading = false;
-    if (this.#waiting.size === 0 || this.#closed) return;
+    if (this.#waiting.size === 0) return;
     this.#timer = setTimeout(() => this.wake(), this.#options.pollInterval);
   };
 

@@ -49,7 +49,9 @@ export function toStatus(
   state: RunState,
 ): RunStatus | undefined {
   const { row, beginning, event, lease } = state;
-  if (row === null && event === null && lease === null) return undefined;
+  // A lease that has ended and left nothing is a claim that was given up.
+  const isClaimed = lease === "live" || lease === "expired";
+  if (row === null && event === null && !isClaimed) return undefined;
   const lastSeq = event?.[0] ?? 0;
   const phase = phaseOf(state);
   return {

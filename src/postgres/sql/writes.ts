@@ -241,9 +241,9 @@ export const WRITE_STEPS = insertion(
 );
 
 /**
- * Writes rows. A row is dated by the database's clock, and after every row of its
- * run: one microsecond for each row before it in the statement, and one more than the
- * run's last row if the clock was set back.
+ * Writes rows. A row is dated by the database's clock, or like the run's last row if
+ * the clock was set back, and a microsecond later for itself and each row before it in
+ * the statement: so after every other row of its run.
  *
  * @param rows The rows.
  * @param isFirst Whether a row is among the first of its run, so that there is no
@@ -256,7 +256,7 @@ function insertRows(rows: string, isFirst: string): string {
       statement_timestamp(),
       case
         when not (${isFirst}) then (
-          select max(p.created_at) + interval '1 microsecond'
+          select max(p.created_at)
           from pipeline_runs p
           where p.pipeline_run_id = rows.pipeline_run_id
         )

@@ -183,8 +183,9 @@ export class GroupCommit<T> {
     const group: Entry<T>[] = [];
     let bytes = 0;
     for (const [key, entries] of this.#pending) {
-      if (keysLeft-- === 0) break;
+      if (keysLeft === 0) break;
       if (this.#busy.has(key)) continue;
+      const { length } = group;
       let taken = 0;
       for (const entry of entries) {
         bytes += entry.bytes;
@@ -198,6 +199,8 @@ export class GroupCommit<T> {
         break;
       }
       this.#pending.delete(key);
+      // A key whose items have all missed their time is none of the half.
+      if (group.length > length) keysLeft--;
     }
     return group;
   }
