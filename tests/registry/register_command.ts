@@ -1,4 +1,4 @@
-import { assertEquals, assertInstanceOf } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { RunContext, RunHandle, RunOutcome } from "../../mod.ts";
 import { runMicrotasks } from "../assert_pending.ts";
@@ -72,7 +72,7 @@ export const register: fc.Arbitrary<RegistryCommand> = commandsOf(
       let error: unknown;
       registered.catch((reason) => error = reason);
       await runMicrotasks();
-      assertInstanceOf<Error>(error, admission.refusal);
+      assert(error instanceof admission.refusal, `not refused: ${error}`);
       assertEquals(context, undefined, "the work of a refused run is called");
       return;
     }
