@@ -21,12 +21,15 @@ export class LeaseTables {
     this.#ids = [...ids];
   }
 
-  /** Lets the lease of a run expire, with a notice that is over, and tells its claim. */
+  /**
+   * Lets the lease of a run expire, with a notice of two seconds that is just over, and
+   * tells its claim.
+   */
   async expire(runId: string): Promise<string | undefined> {
     const [row] = await this.#sql`
       update pipeline_run_leases
       set expires_at = now() - interval '2 hours',
-        notice_at = now() - interval '1 hour'
+        notice_at = now() - interval '2.1 s'
       where pipeline_run_id = ${runId} and ended_at is null
       returning claim`;
     return row?.claim;
