@@ -7,6 +7,7 @@ import { Notifications } from "../../src/postgres/client/notifications.ts";
 import { Leases } from "../../src/postgres/leases/leases.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
 import type { Write } from "../../src/postgres/write/write.ts";
+import { assertPending } from "../assert_pending.ts";
 import { postgresError, StubClient } from "./stub_client.ts";
 import { turn } from "./turn.ts";
 
@@ -75,12 +76,12 @@ class Trial {
 }
 
 Deno.test("Lease.write() waits for as long as the step takes", async () => {
+  using time = new FakeTime();
   const trial = new Trial();
   await trial.claim();
-  let isSettled = false;
-  const written = trial.step().finally(() => isSettled = true);
-  await new Promise((resolve) => setTimeout(resolve, 60));
-  assertEquals(isSettled, false);
+  const written = trial.step();
+  await time.tickAsync(3_600_000);
+  await assertPending(written);
   trial.written.resolve();
   await written;
   trial.leases.close();

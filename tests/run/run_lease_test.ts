@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import {
   LeaseLostError,
   PipelineRunRegistry,
@@ -142,12 +143,13 @@ Deno.test("PipelineRunRegistry.shutdown() does not wait for a claim that may nev
 });
 
 Deno.test("PipelineRunRegistry.shutdown() waits for a claim that will be answered", async () => {
+  using time = new FakeTime();
   const { registry, log } = open();
   const outcome = registry.registerInline(KNOWN, forever);
   const [lease] = log.leases;
   lease.refusesPending = false;
   const closed = registry.shutdown({ timeout: 0 });
-  await new Promise((resolve) => setTimeout(resolve, 10));
+  await time.tickAsync(10);
   await assertPending(outcome, closed);
   lease.claimed.resolve(0);
   assertEquals((await outcome).phase.name, "Errored");
