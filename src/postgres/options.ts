@@ -50,7 +50,9 @@ export interface PostgresPipelineRunRepositoryOptions {
   leaseDuration?: number;
   /**
    * How often leases are renewed, in milliseconds. Renewing also finds requests to
-   * abort whose notification was lost.
+   * abort whose notification was lost. An expired lease ends two such intervals after
+   * its notice, in which a live instance must be able to renew it: so an interval
+   * should not be shorter than `statementTimeout`.
    *
    * @default {10_000}
    */
@@ -71,7 +73,9 @@ export interface PostgresPipelineRunRepositoryOptions {
   logRetention?: number;
   /**
    * The client that listens for notifications: one that reaches Postgres directly if
-   * `client` goes through a transaction pooler, or `false` for none.
+   * `client` goes through a transaction pooler, or `false` for none. A client of
+   * `npm:postgres` that once failed to listen again, as after a failover, can be made to
+   * listen only by restarting; that of `connect()` recovers.
    *
    * @default {the client}
    */

@@ -60,8 +60,9 @@ const ORPHANS_AT_ONCE = 1_000;
  * `connect()` makes a repository with a client of its own, which cancels statements
  * that miss their deadline and replaces connections that do not answer. A client of
  * yours should do so too: otherwise such a statement goes on waiting at the server. A
- * `statement_timeout` of your connections does, where no pooler refuses it. And
- * postgres.js waits up to 20 s before it connects again, unless its `backoff` says
+ * `statement_timeout` of your connections does, where no pooler refuses it; it also
+ * ends a migration that takes longer, which {@linkcode schemaSql} then does elsewhere.
+ * And postgres.js waits up to 20 s before it connects again, unless its `backoff` says
  * otherwise.
  *
  * @example Usage

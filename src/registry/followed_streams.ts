@@ -52,13 +52,13 @@ export class FollowedStreams {
   }
 
   /**
-   * Closes the streams whose run goes on elsewhere, and waits until the others have
+   * Closes the streams of other instances' runs, and waits until the others have
    * delivered their last event.
    *
-   * @param hasEnded Whether the last event of a run is in the log.
+   * @param isOwn Whether a run is one of this instance.
    */
-  async drain(hasEnded: (runId: string) => boolean): Promise<void> {
-    this.#close(({ runId }) => !hasEnded(runId));
+  async drain(isOwn: (runId: string) => boolean): Promise<void> {
+    this.#close(({ runId }) => !isOwn(runId));
     if (this.#open.size === 0) return;
     await new Promise<void>((resolve) => this.#onEmpty = resolve);
   }

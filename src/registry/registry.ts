@@ -143,7 +143,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * @returns How it ended.
    * @throws {TypeError} If an argument has the wrong type.
    * @throws {RangeError} If a number is out of range.
-   * @throws {RunAlreadyActiveError} If the run id is that of a live run.
+   * @throws {RunAlreadyActiveError} If the run id is that of a live run. Where the lease
+   * of that run has expired, this takes two intervals of renewal (20 s by default) to
+   * find out.
    * @throws {RegistryFullError} If there is no room.
    * @throws {RegistryShutdownError} If the registry was shut down.
    * @throws {RepositoryError} If the run id is given and cannot be claimed, since the
@@ -298,8 +300,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
     );
     if (run === undefined) return logged;
     const { phase, events: { firstSeq, lastSeq } } = run;
-    // A newer attempt of a run that finished here may be live elsewhere.
-    if (run.finished && logged !== undefined && logged.lastSeq >= lastSeq) {
+    // A newer attempt of a run that finished here may be live elsewhere. Where another
+    // instance ended this one, memory may have more events than the log.
+    if (run.finished && logged && (logged.ended || logged.lastSeq >= lastSeq)) {
       return logged;
     }
     const ended = hasEnded(phase);

@@ -148,7 +148,8 @@ export interface RunStatus {
   runId: string;
   /**
    * Its phase. A run whose lease expired is `Errored` with the message
-   * `"lease_expired"`, even before a sweep ends it.
+   * `"lease_expired"`, even before a sweep ends it. It is `Running` again if its
+   * instance was only cut off and renews the lease in time.
    */
   phase: RunPhase;
   /**

@@ -26,7 +26,6 @@ const CLOSING = 3_000;
 
 const BOUNDS: Evidence["bounds"] = {
   ...LEASES,
-  statementTimeout: 5_000,
   connections: 5,
   exit: 10_000,
   following: FOLLOWING,

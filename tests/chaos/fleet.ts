@@ -6,7 +6,11 @@ import { type LinkFault, POOLED_SLOTS, POOLER, SLOTS } from "./plan.ts";
 import { ProxyLink } from "./proxy.ts";
 
 /** How leases are set up: shorter than by default, so that more of them expire. */
-export const LEASES = { leaseDuration: 6_000, renewInterval: 1_000 } as const;
+export const LEASES = {
+  leaseDuration: 6_000,
+  renewInterval: 1_000,
+  statementTimeout: 1_000,
+} as const;
 
 /** The fault of a pooler that ends by itself. */
 export const POOLER_CRASH = "crash of the pooler";

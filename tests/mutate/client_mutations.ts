@@ -46,6 +46,11 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     "postgres/connection_test.ts",
   ], [
     [
+      "A request to cancel goes to the host of the statement",
+      "if (!this.#isCancelling) this.#host",
+      "this.#host",
+    ],
+    [
       "A statement that missed its deadline is cancelled",
       "      statement.isOverdue = true;\n      this.#cancelOverdue();\n",
       "      statement.isOverdue = true;\n",
@@ -84,12 +89,17 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A persistent statement is repeated after a missed deadline",
-      "(persistence !== undefined || !(error.cause instanceof DOMException))",
+      "(isPersistent || !(error.cause instanceof DOMException))",
       "!(error.cause instanceof DOMException)",
     ],
     [
+      "A closed database is not persistent",
+      "persistence !== undefined && !signal.aborted",
+      "persistence !== undefined",
+    ],
+    [
       "A persistent statement has no bound of attempts",
-      "persistence ? Number.MAX_SAFE_INTEGER : ATTEMPTS",
+      "isPersistent ? Number.MAX_SAFE_INTEGER : ATTEMPTS",
       "ATTEMPTS",
     ],
     [
@@ -115,6 +125,13 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
       "{});\n}\n\n/** Takes the only",
     ],
   ], "close"),
+  ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
+    [
+      "The empty places of an answer are left out",
+      "rows.filter(() => true).map(parseRow)",
+      "rows.map(parseRow)",
+    ],
+  ], "empty places"),
   ...mutationsOf("postgres/client/database.ts", ["postgres/database_test.ts"], [
     [
       "Only a RepositoryError is repeated",
@@ -193,7 +210,7 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A missed deadline is not repeated",
-      "(persistence !== undefined || !(error.cause instanceof DOMException))",
+      "(isPersistent || !(error.cause instanceof DOMException))",
       "true",
     ],
     [

@@ -158,13 +158,13 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An expired run is reaped before it is claimed again",
-      'isReaped || await this.reap("lease_expired", lease.runId) === 0',
-      "true",
+      '          await this.reap("lease_expired", lease.runId);\n',
+      "",
     ],
     [
-      "A run that was not reaped is not claimed again",
-      'await this.reap("lease_expired", lease.runId) === 0',
-      'await this.reap("lease_expired", lease.runId) < 0',
+      "A run is reaped once before a claim",
+      "          if (isReaped) break;\n",
+      '          if (isReaped && await this.reap("lease_expired", lease.runId) === 0) break;\n',
     ],
     [
       "A claim that fails is given up",
@@ -173,8 +173,8 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A claim follows the generation that it finds",
-      "if (generation !== undefined) expected = generation;",
-      "if (generation !== undefined) break;",
+      "          expected = generation;\n",
+      "          break;\n",
     ],
     [
       "An abandoned claim is given up",
@@ -263,13 +263,13 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Reaping waits for the notice",
-      "      await delay(notice, { signal: this.#closed.signal });\n",
+      "      await delay(1.02 * notice, { signal: this.#closed.signal });\n",
       "",
     ],
     [
       "close() ends that wait",
-      "await delay(notice, { signal: this.#closed.signal });",
-      "await delay(notice);",
+      "await delay(1.02 * notice, { signal: this.#closed.signal });",
+      "await delay(1.02 * notice);",
     ],
     [
       "Reaping counts both times",

@@ -336,7 +336,7 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "requestAbort() knows ended runs",
-      'hasEnded(status.phase) ? "ended" : "requested"',
+      'status.ended ? "ended" : "requested"',
       '"requested"',
     ],
     [

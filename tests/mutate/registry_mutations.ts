@@ -57,12 +57,12 @@ export const REGISTRY_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "drain() closes streams of runs that go on",
-      "    this.#close(({ runId }) => !hasEnded(runId));\n",
+      "    this.#close(({ runId }) => !isOwn(runId));\n",
       "",
     ],
     [
       "drain() leaves streams of runs that have ended",
-      "!hasEnded(runId)",
+      "!isOwn(runId)",
       "true",
     ],
     [

@@ -2,6 +2,13 @@ import { type Mutation, mutationsOf } from "./mutation.ts";
 
 /** The statements that write rows, events and leases. */
 export const WRITE_STATEMENT_MUTATIONS: readonly Mutation[] = [
+  ...mutationsOf("postgres/sql/writes.ts", ["postgres/outage_test.ts"], [
+    [
+      "A write that is repeated waits for the standby",
+      "pg_logical_emit_message(true, '', '')::text",
+      "null",
+    ],
+  ], "synchronous standby"),
   ...mutationsOf("postgres/sql/writes.ts", ["postgres/step_fence_test.ts"], [
     [
       "WRITE_STEPS compares the claim",

@@ -77,6 +77,22 @@ for (const prepare of [false, true]) {
   });
 }
 
+Deno.test("Connection.execute() cancels at the host that executes the statement", async () => {
+  await using database = await openDatabase();
+  await database.sql`create table items ()`;
+  const url = new URL(database.url);
+  const elsewhere = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const hosts = `${url.host},127.0.0.1:${elsewhere.addr.port}`;
+  await using opened = open(url.href.replace(url.host, hosts), 1);
+  const hasty = new Database(opened.pool, 200);
+  await using _lock = await lockItems(database.url);
+  await misses(() => hasty.execute(COUNT_ITEMS, {}));
+  const patient = new Database(opened.pool, 5_000);
+  assertEquals(await patient.query(ECHO, { text: "a" }), ["a"]);
+  assertEquals(await statesOf(database.sql, opened.name), ["idle"]);
+  elsewhere.close();
+});
+
 Deno.test("Connection.execute() answers what was sent behind a cancelled statement", async () => {
   await using database = await openDatabase();
   await database.sql`create table items ()`;

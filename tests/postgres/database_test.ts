@@ -63,6 +63,17 @@ Deno.test("Database.execute() parses the only column of each row, whatever its n
   );
 });
 
+Deno.test("Database.execute() leaves out the empty places of an answer", async () => {
+  const rows: unknown[] = [];
+  rows[2] = { json: '"first"' };
+  rows[3] = { json: '"second"' };
+  const client: PostgresClient = { unsafe: () => Promise.resolve(rows) };
+  assertEquals(
+    await new Database(client, 1_000).execute(GREET, VALUES),
+    ["first", "second"],
+  );
+});
+
 Deno.test("Database.execute() accepts an answer that is only thenable", async () => {
   const client: PostgresClient = {
     unsafe: () => ({
@@ -299,6 +310,18 @@ Deno.test("Database.query() repeats a persistent statement that missed its deadl
   assertEquals(client.sent.length, 2);
   client.sent[1].answer("hello");
   assertEquals(await queried, ["hello"]);
+});
+
+Deno.test("Database.query() is not persistent after close()", async () => {
+  using time = new FakeTime();
+  const { database, sentAt } = failing(postgresError());
+  database.close();
+  const queried = errorOf(
+    database.query(GREET, VALUES, { persistence: 30_000 }),
+  );
+  await passTime(time, 5_000);
+  await queried;
+  assertEquals(sentAt.length, 8);
 });
 
 Deno.test("Database.query() does not repeat a persistent statement that can never succeed", async () => {

@@ -238,8 +238,19 @@ Deno.test("Lease.claim() rejects if the run is live elsewhere", async () => {
     RunAlreadyActiveError,
   );
   assertEquals(error.runId, runId);
-  assertEquals(trial.client.names, ["claim", "reap"]);
+  assertEquals(trial.client.names, ["claim", "reap", "claim"]);
   assertEquals(trial.logged, []);
+});
+
+Deno.test("Lease.claim() claims a run that another instance has ended meanwhile", async () => {
+  using trial = new Trial();
+  const { client } = trial;
+  const { lease } = trial.open(true);
+  const answers = [[], [[2]], [[3, 9]]];
+  client.rows["claim"] = () => answers.shift()!;
+  client.rows["reap"] = () => [[0, false]];
+  assertEquals(await lease.claim(), 9);
+  assertEquals(client.names, ["claim", "reap", "claim", "claim"]);
 });
 
 Deno.test("Lease.claim() ends the former attempt if its lease expired, and claims again", async () => {
@@ -948,7 +959,7 @@ Deno.test("Leases.requestAbort() gives an expired lease notice, and ends the run
     await trial.leases.requestAbort(runId, "enough"),
     state("expired") as unknown,
   );
-  await passTime(trial.time, NOTICE, 1_000);
+  await passTime(trial.time, NOTICE + 1_000, 1_000);
   assertEquals(
     trial.client.named("reap").map(({ parameters }) => parameters),
     Array(2).fill(["lease_expired", `${NOTICE}`, "500", runId]),
@@ -999,9 +1010,9 @@ Deno.test("Leases.reap() looks again when the notice that it gave is over", asyn
   const answers = [[1, true], [2, true]];
   trial.client.rows["reap"] = () => [answers.shift()];
   const reaped = trial.leases.reap("restarted");
-  await passTime(trial.time, NOTICE - 100, 1_000);
+  await passTime(trial.time, NOTICE, 1_000);
   await assertPending(reaped);
-  await passTime(trial.time, 100);
+  await passTime(trial.time, 1_000, 100);
   assertEquals(await reaped, 3);
   assertEquals(trial.client.names, ["reap", "reap"]);
 });
@@ -1031,6 +1042,18 @@ Deno.test("Leases renews again after a second when renewing failed", async () =>
   assertEquals(trial.renewals, 3);
   await passTime(trial.time, RENEW_INTERVAL - 1_000, 1_000);
   assertEquals(trial.renewals, 3);
+});
+
+Deno.test("Leases renews again after a second though a run is claimed meanwhile", async () => {
+  using trial = new Trial();
+  await trial.claimed();
+  await passTime(trial.time, RENEW_INTERVAL, 1_000);
+  const another = trial.claimed();
+  trial.client.named("renew")[0].fail(PERMANENT);
+  await another;
+  trial.renewingAll();
+  await passTime(trial.time, 1_100, 100);
+  assertEquals(trial.renewals, 2);
 });
 
 Deno.test("Leases.reap() announces new events only if a run was ended", async () => {

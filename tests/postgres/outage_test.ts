@@ -1,5 +1,6 @@
-import { assertEquals, assertInstanceOf } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
+import postgres from "postgres";
 import {
   type PostgresServer,
   startPostgresServer,
@@ -15,6 +16,7 @@ import {
   type PostgresPipelineRunRepository,
 } from "../../src/postgres/mod.ts";
 import { assertPending } from "../assert_pending.ts";
+import { transition } from "../repository/repository_contract.ts";
 import { InstanceProcess } from "./instance_process.ts";
 
 const LEASE = {
@@ -134,4 +136,26 @@ Deno.test("PipelineRunRegistry.subscribe() polls again when Postgres answers aga
   assertEquals((await last).value?.kind, "Completed");
   assertEquals((await outcome).durable, true);
   assertEquals((await reader.read()).done, true);
+});
+
+Deno.test("PostgresPipelineRunRepository.logPipelineRun() waits for a synchronous standby, also when its commit was cancelled", async () => {
+  await using server = await startPostgresServer();
+  await using repository = await connect(server.url, {
+    statementTimeout: 300,
+    writeTimeout: 2_000,
+    onWarning,
+  });
+  const sql = postgres(server.url, { max: 1 });
+  await sql`alter system set synchronous_standby_names = 'nobody'`;
+  await sql`select pg_reload_conf()`;
+  const isApplied = async () => {
+    const [row] = await sql`show synchronous_standby_names`;
+    return row.synchronous_standby_names === "nobody";
+  };
+  while (!await isApplied());
+  const written = repository.logPipelineRun(transition("STARTED"));
+  await assertRejects(() => written, RepositoryError, "Nothing was written");
+  assertEquals((await repository.listRecent(undefined, 9)).length, 1);
+  await sql.end();
+  await repository.close({ timeout: 0 });
 });

@@ -398,6 +398,24 @@ Deno.test("RunContext.publish() publishes nothing whose toJSON() ends the run", 
   assertEquals((await local).map(seqAndKind), ["1 Started", "2 Errored"]);
 });
 
+Deno.test("PipelineRunRegistry.abort() of a run whose lease expired requests it from the instance that comes back", async () => {
+  await using opened = await open({ renewInterval: 10_000 });
+  const runId = await orphan(opened);
+  await using repository = new PostgresPipelineRunRepository(
+    opened.database.sql,
+    { listener: false },
+  );
+  await using other = new PipelineRunRegistry({ repository });
+  assertEquals(await other.abort(runId, "enough"), "requested");
+  const local = Array.fromAsync(opened.registry.subscribe(runId));
+  await opened.registry.sweep(); // Renews its lease and finds the request.
+  assertEquals((await local).map(seqAndKind), ["1 Started", "2 Errored"]);
+  assertEquals((await opened.registry.status(runId))?.phase, {
+    name: "Errored",
+    message: "aborted: enough",
+  });
+});
+
 Deno.test("PipelineRunRegistry.subscribe() delivers the last attempt that began if a newer claim was given up", async () => {
   await using opened = await open();
   const { database, registry } = opened;

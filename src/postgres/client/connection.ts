@@ -51,7 +51,8 @@ export type OpenClient = (socket: OpenSocket) => postgres.Sql;
  * A statement that nobody waits for any more is cancelled: otherwise it goes on
  * waiting at the server, and a connection opened instead of its own adds to those
  * that the server has. Statements before it are cancelled first, since a request to
- * cancel reaches whatever the connection executes.
+ * cancel reaches whatever the connection executes: often also the statement that
+ * follows, which then fails with 57014 and has to be repeated.
  */
 export class Connection {
   /** The client. */
@@ -62,13 +63,15 @@ export class Connection {
   /** The statements in the order in which they are executed. */
   readonly #pending: PendingStatement[] = [];
   readonly #sockets = new Set<Socket>();
-  #attempts = 0;
+  /** The place of the host that the last socket went to. */
+  #host = -1;
+  #isCancelling = false;
   #closed = false;
 
   /**
    * @param open Makes the client.
-   * @param onSilence Called when a statement is not answered even though it was
-   * cancelled, with the time when it was sent.
+   * @param onSilence Called when an overdue statement was neither sent nor answered, not
+   * even to be cancelled, with the time when it was given.
    */
   constructor(open: OpenClient, onSilence: (sentAt: number) => void) {
     this.#onSilence = onSilence;
@@ -119,7 +122,11 @@ export class Connection {
     this.#closed = true;
     await this.sql.end({ timeout: timeout / 1_000 });
     // What a server does not close, and what is still connecting.
-    for (const socket of this.#sockets) socket.destroy();
+    const open = [...this.#sockets].filter(({ destroyed }) => !destroyed);
+    const closed = open.map((socket) =>
+      new Promise((resolve) => socket.once("close", resolve).destroy())
+    );
+    await deadline(Promise.all(closed), CANCELLED_TIMEOUT).catch(() => {});
   }
 
   /** Cancels the statement that is executed, if nobody waits for it. */
@@ -131,7 +138,7 @@ export class Connection {
     try {
       // A query that is not sent yet must not be cancelled: the client would keep the
       // connection for it.
-      const asked = query.active ? query.canceller?.(query) : undefined;
+      const asked = query.active ? this.#cancel(query) : undefined;
       await deadline(Promise.resolve(asked), CANCEL_TIMEOUT);
     } catch {
       // The server cannot be reached, so it does not answer either.
@@ -143,19 +150,33 @@ export class Connection {
     }
   }
 
+  /** Asks the server to cancel; the driver makes the socket within this call. */
+  #cancel(query: Query): Promise<void> | undefined {
+    this.#isCancelling = true;
+    try {
+      return query.canceller?.(query);
+    } finally {
+      this.#isCancelling = false;
+    }
+  }
+
   /**
    * The client would connect again after its end, when it was waiting to do so: then
    * it gets no socket.
    */
   readonly #openSocket: OpenSocket = ({ host, port, path }) => {
     if (this.#closed) throw new Error("The connection was closed");
-    const index = this.#attempts++ % host.length;
+    // The driver removes listeners for "close" when it upgrades to TLS.
+    for (const former of this.#sockets) {
+      if (former.destroyed) this.#sockets.delete(former);
+    }
     const socket = new Socket();
     this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
     if (path) return socket.connect(path);
+    // A request to cancel goes to the host that executes the statement.
+    if (!this.#isCancelling) this.#host = (this.#host + 1) % host.length;
     // The client verifies the certificate of this host.
-    const address = { host: host[index], port: port[index] };
+    const address = { host: host[this.#host], port: port[this.#host] };
     return Object.assign(socket.connect(address), address);
   };
 }

@@ -84,7 +84,9 @@ export class Database {
       throw asRepositoryError(cause);
     }
     try {
-      return rows.map(parseRow);
+      // When npm:postgres has lost a connection within an answer, the next answer begins
+      // behind the rows that it had: the places before it are empty.
+      return rows.filter(() => true).map(parseRow);
     } catch (cause) {
       throw new RepositoryError("The answer is not that of the statement", {
         cause,
@@ -111,19 +113,21 @@ export class Database {
   ): Promise<unknown[]> {
     // Reads are still answered after close(), as long as the client is open.
     const { signal } = this.#closed;
+    const isPersistent = persistence !== undefined && !signal.aborted;
     let isOver = false;
-    const timer = persistence &&
-      setTimeout(() => isOver = true, persistence);
+    const timer = isPersistent
+      ? setTimeout(() => isOver = true, persistence)
+      : undefined;
     try {
       return await retry(() => this.execute(statement, values), {
         signal: signal.aborted ? undefined : signal,
-        maxAttempts: persistence ? Number.MAX_SAFE_INTEGER : ATTEMPTS,
+        maxAttempts: isPersistent ? Number.MAX_SAFE_INTEGER : ATTEMPTS,
         minTimeout: 50,
         maxTimeout: 1_000,
         jitter: 0.5,
         isRetriable: (error) =>
           error instanceof RepositoryError && error.transient && !isOver &&
-          (persistence !== undefined || !(error.cause instanceof DOMException)),
+          (isPersistent || !(error.cause instanceof DOMException)),
       });
     } catch (error) {
       throw error instanceof RetryError ? error.cause : error;

@@ -91,11 +91,14 @@ export class Leases implements LeaseHolder, NotificationListener {
           else this.hold(lease);
           return { generation: generation!, lastSeq };
         }
-        if (generation !== undefined) expected = generation;
-        else if (
-          isReaped || await this.reap("lease_expired", lease.runId) === 0
-        ) break;
-        else isReaped = true;
+        if (generation !== undefined) {
+          expected = generation;
+        } else {
+          if (isReaped) break;
+          // Meanwhile another instance may have ended it instead.
+          await this.reap("lease_expired", lease.runId);
+          isReaped = true;
+        }
       }
     } catch (error) {
       this.#giveUp(lease, expected); // The claim may have succeeded.
@@ -196,7 +199,8 @@ export class Leases implements LeaseHolder, NotificationListener {
     const first = await this.#reap(reason, notice, runId);
     if (!first.isAnyLeft) return first.reaped;
     try {
-      await delay(notice, { signal: this.#closed.signal });
+      // A little longer, since the clock of Postgres may go slower.
+      await delay(1.02 * notice, { signal: this.#closed.signal });
     } catch {
       return first.reaped; // Closed: whoever sweeps next ends them.
     }
@@ -284,6 +288,9 @@ export class Leases implements LeaseHolder, NotificationListener {
         }
         this.#inTrouble = true;
         next = Math.min(RETRY_INTERVAL, this.#options.renewInterval / 2);
+        // A run that was claimed meanwhile has armed the usual one.
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
       }
       if (this.#held.size > 0) this.#arm(next);
     }, wait);

@@ -1,5 +1,4 @@
 import type { RunEvent } from "../../model/event.ts";
-import { hasEnded } from "../../model/phase.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
 import type {
   LocalRun,
@@ -93,7 +92,7 @@ export class PostgresRunLog implements RunLog {
     const state = await this.#leases.requestAbort(runId, reason);
     const status = toStatus(runId, state);
     if (status === undefined) return "unknown";
-    return hasEnded(status.phase) ? "ended" : "requested";
+    return status.ended ? "ended" : "requested";
   }
 
   async status(runId: string): Promise<RunStatus | undefined> {

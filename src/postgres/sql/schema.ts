@@ -109,6 +109,15 @@ begin
   perform pg_advisory_xact_lock(hashtext('pipeline_run_registry.migrate'));
 ${createTables.join("\n")}
 
+  if not exists (
+    select
+    from pg_attribute a
+    where a.attrelid = to_regclass(here || 'pipeline_run_leases')
+      and a.attname = 'notice_at' and not a.attisdropped
+  ) then
+    alter table pipeline_run_leases add column notice_at timestamptz;
+  end if;
+
   if to_regclass(here || 'pipeline_runs_run_created_at_idx') is null then
     create index pipeline_runs_run_created_at_idx
       on pipeline_runs (pipeline_run_id, created_at desc);

@@ -91,7 +91,10 @@ export interface Insertion<P extends Parameters> {
    * duplicates makes 9 % fewer runs a second, with 64 no-op runs at once.
    */
   readonly first: Statement<P>;
-  /** Skips what is written already. */
+  /**
+   * Skips what is written already, and writes to the WAL in any case: the first try may
+   * still wait for a synchronous standby, or have stopped waiting when it was cancelled.
+   */
   readonly again: Statement<P>;
 }
 
@@ -101,14 +104,20 @@ function insertion<P extends Parameters>(
   text: (
     sql: Readonly<Record<keyof P, string>>,
     unlessWritten: (key: string) => string,
+    wal: string,
   ) => string,
 ): Insertion<P> {
   return {
-    first: statement(name, parameters, (sql) => text(sql, () => "")),
+    first: statement(name, parameters, (sql) => text(sql, () => "", "null")),
     again: statement(
       `${name} again`,
       parameters,
-      (sql) => text(sql, (key) => `on conflict (${key}) do nothing`),
+      (sql) =>
+        text(
+          sql,
+          (key) => `on conflict (${key}) do nothing`,
+          "pg_logical_emit_message(true, '', '')::text",
+        ),
     ),
   };
 }
@@ -120,11 +129,11 @@ function insertion<P extends Parameters>(
 export const WRITE_ROWS = insertion(
   "write rows",
   { rows: ROWS, fields: "json", statementId: "text" },
-  ({ rows, fields, statementId }, unlessWritten) => `
+  ({ rows, fields, statementId }, unlessWritten, wal) => `
   with written as (
     ${insertRows(rows, "false")} ${unlessWritten("id")}
   ), upserted as (${upsertFields(fields)})
-  select json_build_object('statementId', ${statementId})::text`,
+  select json_build_object('statementId', ${statementId}, 'wal', ${wal})::text`,
 );
 
 /**
@@ -135,13 +144,13 @@ export const WRITE_ROWS = insertion(
 export const WRITE_WHOLE_RUNS = insertion(
   "write whole runs",
   { rows: ROWS, events: EVENTS, statementId: "text" },
-  ({ rows, events, statementId }, unlessWritten) => `
+  ({ rows, events, statementId }, unlessWritten, wal) => `
   with written as (
     ${insertRows(rows, "true")} ${unlessWritten("id")}
   ), logged as (
     ${insertEvents(events)} ${unlessWritten("pipeline_run_id, seq")}
   )
-  select json_build_object('statementId', ${statementId})::text`,
+  select json_build_object('statementId', ${statementId}, 'wal', ${wal})::text`,
 );
 
 /**
