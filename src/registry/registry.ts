@@ -302,9 +302,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const { phase, events: { firstSeq, lastSeq } } = run;
     // A newer attempt of a run that finished here may be live elsewhere. Where another
     // instance ended this one, memory may have more events than the log.
-    if (run.finished && logged && (logged.ended || logged.lastSeq >= lastSeq)) {
-      return logged;
-    }
+    const isLogged = logged !== undefined && logged.lastSeq > 0 &&
+      (logged.ended || logged.lastSeq >= lastSeq);
+    if (run.finished && isLogged) return logged;
     const ended = hasEnded(phase);
     return { runId: id, phase, ended, row: logged?.row, firstSeq, lastSeq };
   }

@@ -126,7 +126,10 @@ export class Connection {
     const closed = open.map((socket) =>
       new Promise((resolve) => socket.once("close", resolve).destroy())
     );
-    await deadline(Promise.all(closed), CANCELLED_TIMEOUT).catch(() => {});
+    // The client rejects what is pending when it gets no socket to send it.
+    const settled = this.#pending.map((statement) => statement.settled);
+    await deadline(Promise.all([...closed, ...settled]), CANCELLED_TIMEOUT)
+      .catch(() => {});
   }
 
   /** Cancels the statement that is executed, if nobody waits for it. */
