@@ -375,6 +375,34 @@ Deno.test("PipelineRunRegistry.subscribe() never counts back in memory when anot
   ]);
 });
 
+Deno.test("PipelineRunRegistry.status() is that of a newer attempt elsewhere, though memory has more events of the former one", async () => {
+  await using opened = await open();
+  const { database, registry } = opened;
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    ({ publish }) => {
+      for (let i = 0; i < 10; i++) publish(i);
+      return new Promise(() => {});
+    },
+  );
+  for await (
+    const { seq } of registry.subscribe(runId, { durable: true })
+  ) if (seq === 11) break;
+  await database.sql`delete from pipeline_run_events where seq > 1`;
+  await database.sql`
+    update pipeline_run_leases
+    set last_seq = 1, expires_at = now() - interval '1 second'`;
+  await using repository = new PostgresPipelineRunRepository(database.sql, {
+    renewInterval: 50,
+  });
+  await using other = new PipelineRunRegistry({ repository });
+  await other.registerInline({ pipelineName: "work", runId }, () => {});
+  await registry.sweep(); // Finds its lease lost.
+  await outcome;
+  const status = (await registry.status(runId))!;
+  assertEquals([status.phase, status.lastSeq], [{ name: "Completed" }, 4]);
+});
+
 Deno.test("RunContext.publish() publishes nothing whose toJSON() ends the run", async () => {
   await using opened = await open();
   const { registry } = opened;
