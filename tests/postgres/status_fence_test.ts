@@ -22,6 +22,7 @@ async function statusOf(
 Deno.test("STATUS of a run that nobody knows is undefined", async () => {
   await using tables = await RunTables.open();
   await tables.addOther();
+  await tables.addLease({ runId: crypto.randomUUID() });
   assertEquals(await statusOf(tables, crypto.randomUUID()), undefined);
 });
 
