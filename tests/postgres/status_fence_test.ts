@@ -21,8 +21,8 @@ async function statusOf(
 
 Deno.test("STATUS of a run that nobody knows is undefined", async () => {
   await using tables = await RunTables.open();
-  await tables.addOther();
   await tables.addLease({ runId: crypto.randomUUID() });
+  await tables.addOther();
   assertEquals(await statusOf(tables, crypto.randomUUID()), undefined);
 });
 
