@@ -7,8 +7,8 @@ import { ProxyLink } from "./proxy.ts";
 
 /** How leases are set up: shorter than by default, so that more of them expire. */
 export const LEASES = {
-  leaseDuration: 6_000,
-  renewInterval: 1_000,
+  leaseDuration: 8_000,
+  renewInterval: 2_000,
   statementTimeout: 1_000,
 } as const;
 
