@@ -32,10 +32,7 @@ export class AwaitedRuns {
     options: SubscribeOptions,
   ): ReadableStream<RunEvent> {
     if (this.#subscriptions >= this.#maxSubscriptions) {
-      throw new RegistryFullError(
-        runId,
-        `Cannot subscribe to run ${runId}: ${this.#maxSubscriptions} subscriptions wait for unknown runs already`,
-      );
+      throw tooManyAwaited(runId, this.#maxSubscriptions);
     }
     const events = this.#runs.get(runId) ?? this.#await(runId);
     this.#subscriptions++;
@@ -66,4 +63,12 @@ export class AwaitedRuns {
     this.#runs.set(runId, events);
     return events;
   }
+}
+
+/** The error of a subscription for which too many wait already. */
+export function tooManyAwaited(runId: string, max: number): RegistryFullError {
+  return new RegistryFullError(
+    runId,
+    `Cannot subscribe to run ${runId}: ${max} subscriptions wait for unknown runs already`,
+  );
 }

@@ -1,5 +1,5 @@
-import { RegistryFullError } from "../model/errors.ts";
 import type { FollowedStream } from "../repository/run_log.ts";
+import { tooManyAwaited } from "./awaited_runs.ts";
 
 /** A stream that has not ended. */
 interface OpenStream {
@@ -31,10 +31,7 @@ export class FollowedStreams {
   add(runId: string, isKnown: boolean, close: () => void): FollowedStream {
     let isAwaiting = !isKnown;
     if (isAwaiting && this.#awaiting >= this.#maxAwaiting) {
-      throw new RegistryFullError(
-        runId,
-        `Cannot subscribe to run ${runId}: ${this.#maxAwaiting} subscriptions wait for unknown runs already`,
-      );
+      throw tooManyAwaited(runId, this.#maxAwaiting);
     }
     const stream = { runId, close };
     this.#open.add(stream);

@@ -163,8 +163,8 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A run is reaped once before a claim",
-      "          if (isReaped) break;\n",
-      '          if (isReaped && await this.reap("lease_expired", lease.runId) === 0) break;\n',
+      "else if (isReaped) break;",
+      'else if (isReaped && await this.reap("lease_expired", lease.runId) === 0) break;',
     ],
     [
       "A claim that fails is given up",
@@ -173,8 +173,8 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A claim follows the generation that it finds",
-      "          expected = generation;\n",
-      "          break;\n",
+      "if (generation !== undefined) expected = generation;",
+      "if (generation !== undefined) break;",
     ],
     [
       "An abandoned claim is given up",

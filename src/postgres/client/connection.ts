@@ -1,6 +1,7 @@
 import { deadline } from "@std/async/deadline";
 import { Socket } from "node:net";
 import type postgres from "postgres";
+import { onAbort } from "../../async/on_abort.ts";
 
 /** How long a request to cancel a statement may take, in milliseconds. */
 const CANCEL_TIMEOUT = 5_000;
@@ -103,14 +104,14 @@ export class Connection {
       isCancelled: false,
     };
     this.#pending.push(statement);
-    const onAbort = () => {
+    const stopListening = onAbort(signal, () => {
       statement.isOverdue = true;
       this.#cancelOverdue();
-    };
-    signal?.addEventListener("abort", onAbort);
+    });
     try {
       return await query;
     } finally {
+      stopListening();
       this.answeredAt = performance.now();
       this.#pending.splice(this.#pending.indexOf(statement), 1);
       this.#cancelOverdue();

@@ -91,10 +91,9 @@ export class Leases implements LeaseHolder, NotificationListener {
           else this.hold(lease);
           return { generation: generation!, lastSeq };
         }
-        if (generation !== undefined) {
-          expected = generation;
-        } else {
-          if (isReaped) break;
+        if (generation !== undefined) expected = generation;
+        else if (isReaped) break;
+        else {
           // Meanwhile another instance may have ended it instead.
           await this.reap("lease_expired", lease.runId);
           isReaped = true;
