@@ -1,4 +1,4 @@
-import { Chance } from "./chance.ts";
+import { Chance } from "../chance.ts";
 
 /** How many instances there are at any time. */
 export const SLOTS = 5;

@@ -10,6 +10,7 @@
  * @module
  */
 import { sharedServerUrl } from "../../bench/postgres_server.ts";
+import { Chance } from "../chance.ts";
 import { EQUIVALENTS } from "./equivalents.ts";
 import type { Mutation } from "./mutation.ts";
 import { MUTATIONS } from "./mutations.ts";
@@ -21,17 +22,11 @@ function option(args: readonly string[], name: string): string | undefined {
   return index < 0 ? undefined : args[index + 1];
 }
 
-/** So many of the mutations, the same for the same seed (mulberry32). */
+/** So many of the mutations, the same for the same seed. */
 function sampleOf(size: number, seed: number): Mutation[] {
-  let state = seed;
-  const random = () => {
-    state = state + 0x6d2b79f5 | 0;
-    let bits = Math.imul(state ^ state >>> 15, 1 | state);
-    bits = bits + Math.imul(bits ^ bits >>> 7, 61 | bits) ^ bits;
-    return ((bits ^ bits >>> 14) >>> 0) / 2 ** 32;
-  };
+  const chance = new Chance(seed);
   return MUTATIONS
-    .map((mutation) => ({ mutation, place: random() }))
+    .map((mutation) => ({ mutation, place: chance.next() }))
     .sort((a, b) => a.place - b.place)
     .slice(0, size)
     .map(({ mutation }) => mutation);

@@ -1,7 +1,6 @@
 import type fc from "fast-check";
 import {
   LeaseLostError,
-  type LocalRun,
   type LoggedRun,
   MemoryPipelineRunRepository,
   type PipelineRunTransition,
@@ -9,10 +8,9 @@ import {
   type RunEvent,
   type RunLease,
   type RunLog,
-  type RunStatus,
   type RunStep,
-  type SubscribeOptions,
 } from "../../mod.ts";
+import { LocalRunLog } from "./local_run_log.ts";
 
 /** The reason of endings by other instances. */
 export const EXPIRED = "lease_expired";
@@ -29,7 +27,7 @@ export interface LoggedAttempt {
  * The log of one run, as instances share it. Statements are executed and answered when
  * the scheduler says so; an answer may get lost, then the statement is repeated.
  */
-export class ScheduledRunLog implements RunLog {
+export class ScheduledRunLog extends LocalRunLog {
   readonly attempts: LoggedAttempt[] = [];
   readonly leases: ScheduledLease[] = [];
   readonly isReadable: boolean;
@@ -47,6 +45,7 @@ export class ScheduledRunLog implements RunLog {
     isLost: readonly boolean[],
     isReadable: boolean,
   ) {
+    super();
     this.#scheduler = scheduler;
     this.#isLost = [...isLost];
     this.isReadable = isReadable;
@@ -112,26 +111,6 @@ export class ScheduledRunLog implements RunLog {
     const lease = new ScheduledLease(run, this);
     this.leases.push(lease);
     return lease;
-  }
-
-  follow(
-    _runId: string,
-    _options: SubscribeOptions,
-    local: LocalRun,
-  ): ReadableStream<RunEvent> {
-    return local.subscribe();
-  }
-
-  requestAbort(): Promise<"unknown"> {
-    return Promise.resolve("unknown");
-  }
-
-  status(): Promise<RunStatus | undefined> {
-    return Promise.resolve(undefined);
-  }
-
-  sweep(): Promise<{ reaped: number; pruned: number }> {
-    return Promise.resolve({ reaped: 0, pruned: 0 });
   }
 }
 

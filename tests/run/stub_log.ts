@@ -4,10 +4,10 @@ import type {
   LoggedRun,
   RunLease,
   RunLog,
-  RunStatus,
   RunStep,
   SubscribeOptions,
 } from "../../src/repository/run_log.ts";
+import { LocalRunLog } from "./local_run_log.ts";
 
 /** A lease whose claim a test answers, and whose steps are written at once. */
 export class StubLease implements RunLease {
@@ -55,7 +55,7 @@ export class StubLease implements RunLease {
 }
 
 /** A log whose leases a test answers. Its runs are followed from memory. */
-export class StubLog implements RunLog {
+export class StubLog extends LocalRunLog {
   /** The leases, in the order in which they were opened. */
   readonly leases: StubLease[] = [];
   /** What the registry has of the runs that were followed, in order. */
@@ -72,24 +72,12 @@ export class StubLog implements RunLog {
     return lease;
   }
 
-  follow(
-    _runId: string,
-    _options: SubscribeOptions,
+  override follow(
+    runId: string,
+    options: SubscribeOptions,
     local: LocalRun,
   ): ReadableStream<RunEvent> {
     this.followed.push(local);
-    return local.subscribe();
-  }
-
-  requestAbort(): Promise<"unknown"> {
-    return Promise.resolve("unknown");
-  }
-
-  status(): Promise<RunStatus | undefined> {
-    return Promise.resolve(undefined);
-  }
-
-  sweep(): Promise<{ reaped: number; pruned: number }> {
-    return Promise.resolve({ reaped: 0, pruned: 0 });
+    return super.follow(runId, options, local);
   }
 }

@@ -1,0 +1,34 @@
+import type { RunEvent } from "../../src/model/event.ts";
+import type {
+  LocalRun,
+  LoggedRun,
+  RunLease,
+  RunLog,
+  RunStatus,
+  SubscribeOptions,
+} from "../../src/repository/run_log.ts";
+
+/** A log whose leases a test makes, and whose runs are followed in memory. */
+export abstract class LocalRunLog implements RunLog {
+  abstract open(run: LoggedRun): RunLease;
+
+  follow(
+    _runId: string,
+    _options: SubscribeOptions,
+    local: LocalRun,
+  ): ReadableStream<RunEvent> {
+    return local.subscribe();
+  }
+
+  requestAbort(): Promise<"unknown"> {
+    return Promise.resolve("unknown");
+  }
+
+  status(): Promise<RunStatus | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  sweep(): Promise<{ reaped: number; pruned: number }> {
+    return Promise.resolve({ reaped: 0, pruned: 0 });
+  }
+}
