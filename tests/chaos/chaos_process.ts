@@ -1,3 +1,4 @@
+import { jsonLinesOf } from "../json_lines.ts";
 import type { InstanceOptions } from "./instance.ts";
 import type { Entry, Told } from "./journal.ts";
 import type { Command } from "./plan.ts";
@@ -94,14 +95,8 @@ export class ChaosProcess {
   }
 
   async #readJournal(): Promise<void> {
-    let rest = "";
-    const text = this.#child.stdout.pipeThrough(new TextDecoderStream());
-    for await (const chunk of text) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop()!;
-      for (const line of lines) {
-        this.#record({ ...JSON.parse(line), instance: this.name });
-      }
+    for await (const entry of jsonLinesOf<Entry>(this.#child.stdout)) {
+      this.#record({ ...entry, instance: this.name });
     }
     const { code } = await this.#child.status;
     this.#ended = true;

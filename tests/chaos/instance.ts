@@ -15,6 +15,7 @@ import {
   connect,
   type PostgresPipelineRunRepository,
 } from "../../src/postgres/mod.ts";
+import { jsonLinesOf } from "../json_lines.ts";
 import type { Told } from "./journal.ts";
 import type { Command } from "./plan.ts";
 
@@ -132,24 +133,6 @@ async function abort(
   tell({ told: "aborted", runId, answer });
 }
 
-/** The commands, until the input ends or one says to stop. */
-async function* commands(): AsyncGenerator<Exclude<Command, { do: "stop" }>> {
-  let rest = "";
-  for await (const text of Deno.stdin.readable.pipeThrough(decoder())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      const command = JSON.parse(line) as Command;
-      if (command.do === "stop") return;
-      yield command;
-    }
-  }
-}
-
-function decoder(): TransformStream<Uint8Array<ArrayBuffer>, string> {
-  return new TextDecoderStream();
-}
-
 async function open(
   { url, orphanReset, ...leases }: InstanceOptions,
   stopping: AbortSignal,
@@ -197,7 +180,8 @@ async function main(options: InstanceOptions): Promise<void> {
     },
     () => {}, // It was told to stop before it could connect.
   );
-  for await (const command of commands()) {
+  for await (const command of jsonLinesOf<Command>(Deno.stdin.readable)) {
+    if (command.do === "stop") break;
     // Each on its own: one that waits for the database holds up no other.
     opening.then(([_, registry]) => {
       if (command.do === "register") register(registry, command);

@@ -9,6 +9,7 @@ import { delay } from "@std/async/delay";
 import { PipelineRunRegistry, type RunHandle } from "../../mod.ts";
 import { createRunHandler } from "../../src/http/mod.ts";
 import { connect, type ConnectOptions } from "../../src/postgres/mod.ts";
+import { jsonLinesOf } from "../json_lines.ts";
 
 /** A command to an instance. */
 export type Command =
@@ -146,17 +147,10 @@ async function main(): Promise<void> {
     createRunHandler(registry, { heartbeat: 500 }),
   );
   tell({ told: "ready", port: server?.addr.port });
-  const lines = Deno.stdin.readable
-    .pipeThrough(new TextDecoderStream());
-  let rest = "";
-  for await (const chunk of lines) {
-    const complete = (rest + chunk).split("\n");
-    rest = complete.pop()!;
-    for (const line of complete) {
-      obey(registry, JSON.parse(line)).catch((error) =>
-        tell({ told: "refused", error: String(error) })
-      );
-    }
+  for await (const command of jsonLinesOf<Command>(Deno.stdin.readable)) {
+    obey(registry, command).catch((error) =>
+      tell({ told: "refused", error: String(error) })
+    );
   }
 }
 

@@ -1,3 +1,4 @@
+import { jsonLinesOf } from "../json_lines.ts";
 import type { Command, InstanceOptions, Report } from "./instance.ts";
 
 type Told<T extends Report["told"]> = Extract<Report, { told: T }>;
@@ -80,12 +81,8 @@ export class InstanceProcess implements AsyncDisposable {
   }
 
   async #readReports(): Promise<void> {
-    let rest = "";
-    const text = this.#child.stdout.pipeThrough(new TextDecoderStream());
-    for await (const chunk of text) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop()!;
-      for (const line of lines) this.#reports.push(JSON.parse(line));
+    for await (const report of jsonLinesOf<Report>(this.#child.stdout)) {
+      this.#reports.push(report);
       this.#wake();
     }
     this.#ended = true;
