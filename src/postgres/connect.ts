@@ -64,7 +64,7 @@ export async function connect(
   const target = given && withoutForeignParameters(given).href;
   const settings = {
     max: 1,
-    connect_timeout: 5,
+    connect_timeout: statementTimeout / 1_000,
     // By default it grows to 20 s, during which no statement is answered.
     backoff: () => 0.25,
     fetch_types: false,
@@ -77,7 +77,7 @@ export async function connect(
         ? postgres(options)
         : postgres(target, options);
     },
-    { max, prepare: prepare ?? false },
+    { max, prepare: prepare ?? false, cancelTimeout: statementTimeout },
   );
   const repository = new PostgresPipelineRunRepository(client, {
     ...rest,

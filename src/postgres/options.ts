@@ -6,7 +6,8 @@ import { STATEMENT_TIMEOUT } from "./client/database.ts";
 /** Options of `PostgresPipelineRunRepository`. */
 export interface PostgresPipelineRunRepositoryOptions {
   /**
-   * How long to wait for the answer to one statement, in milliseconds.
+   * How long to wait for the answer to one statement, in milliseconds; with `connect()`
+   * also for a connection, and for the answer to a request to cancel.
    *
    * @default {5_000}
    */

@@ -72,8 +72,13 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Silence is told of",
-      "      if (!this.#closed) this.#onSilence(sentAt);\n",
+      "    onSilence(sentAt);\n",
       "",
+    ],
+    [
+      "A statement that is sent late is cancelled",
+      "while (!isSent && query.active)",
+      "while (false)",
     ],
     [
       "A closed connection does not connect again",

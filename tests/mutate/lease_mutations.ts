@@ -152,9 +152,9 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "RENEWALS_UNDER_NOTICE = 1",
     ],
     [
-      "Renewing is tried again after 1 s",
-      "RETRY_INTERVAL = 1_000",
-      "RETRY_INTERVAL = 10_000",
+      "Renewing is tried again after a tenth of the interval",
+      "RETRY_INTERVAL = 0.1",
+      "RETRY_INTERVAL = 1",
     ],
     [
       "An expired run is reaped before it is claimed again",
@@ -405,8 +405,8 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     [
       [
         "Renewing is tried again sooner than the interval",
-        "next = Math.min(RETRY_INTERVAL, this.#options.renewInterval / 2);",
-        "next = RETRY_INTERVAL;",
+        "next = RETRY_INTERVAL * this.#options.renewInterval;",
+        "next = 1_000;",
       ],
       [
         "A renewal at its time is tried once",

@@ -14,7 +14,7 @@ function open(url: string): AsyncDisposable & { client: ConnectionPool } {
       const options = { max: 1, prepare, socket, fetch_types: false };
       return postgres(url, options);
     },
-    { max: 1, prepare: false },
+    { max: 1, prepare: false, cancelTimeout: 5_000 },
   );
   return { client, [Symbol.asyncDispose]: () => client.end() };
 }
@@ -48,7 +48,7 @@ Deno.test("ConnectionPool.prepareIfDirect() prepares nothing if the process id i
   };
   const client = new ConnectionPool(
     () => pool as unknown as postgres.Sql,
-    { max: 1, prepare: false },
+    { max: 1, prepare: false, cancelTimeout: 5_000 },
   );
   await client.prepareIfDirect(5_000);
   await client.unsafe("select 1", [], { prepare: true });
@@ -80,7 +80,11 @@ Deno.test("ConnectionPool.unsafe() uses the first free connection", async () => 
       },
     } as unknown as postgres.Sql;
   };
-  const client = new ConnectionPool(open, { max: 2, prepare: false });
+  const client = new ConnectionPool(open, {
+    max: 2,
+    prepare: false,
+    cancelTimeout: 5_000,
+  });
   const first = client.unsafe("1");
   const others = ["2", "3", "4"].map((query) => client.unsafe(query));
   assertEquals(asked, [0, 1, 0, 1]);
@@ -104,7 +108,11 @@ Deno.test("ConnectionPool.unsafe() frees the connection of a statement that fail
       },
     } as unknown as postgres.Sql;
   };
-  const client = new ConnectionPool(open, { max: 2, prepare: false });
+  const client = new ConnectionPool(open, {
+    max: 2,
+    prepare: false,
+    cancelTimeout: 5_000,
+  });
   for (const _ of [1, 2]) await assertRejects(() => client.unsafe("x"));
   assertEquals(asked, [0, 0]);
 });

@@ -30,7 +30,7 @@ function open(url: string, max: number, prepare = false): Opened {
       };
       return postgres(url, options);
     },
-    { max, prepare },
+    { max, prepare, cancelTimeout: 5_000 },
   );
   return { pool, name, [Symbol.asyncDispose]: () => pool.end() };
 }
@@ -143,6 +143,8 @@ class Proxy implements Disposable {
   #muted = new Set<Deno.TcpConn>();
   /** How many connections were accepted. */
   accepted = 0;
+  /** What the next connections wait for. */
+  gate: Promise<void> | undefined;
 
   constructor(server: string) {
     this.#server = new URL(server);
@@ -163,6 +165,7 @@ class Proxy implements Disposable {
   async #accept(): Promise<void> {
     for await (const client of this.#listener) {
       this.accepted++;
+      await this.gate;
       const { hostname, port } = this.#server;
       const server = await Deno.connect({ hostname, port: Number(port) });
       this.#pass(client, server);
@@ -204,9 +207,25 @@ Deno.test("ConnectionPool replaces connections that answer nothing, not even a r
   proxy.mute();
   await misses(() => echo("lost"));
   await misses(() => echo("lost")); // On the other connection, which is as dead.
-  const patient = new Database(opened.pool, 20_000);
+  const patient = new Database(opened.pool, 8_000);
   assertEquals(await patient.query(ECHO, { text: "c" }), ["c"]);
   assertEquals(proxy.accepted >= 4, true);
+});
+
+Deno.test("Connection.execute() cancels a statement that is sent after its deadline", async () => {
+  await using database = await openDatabase();
+  await database.sql`create table items ()`;
+  using proxy = new Proxy(database.url);
+  await using opened = open(proxy.url, 1);
+  const hasty = new Database(opened.pool, 200);
+  await using _lock = await lockItems(database.url);
+  const connected = Promise.withResolvers<void>();
+  proxy.gate = connected.promise;
+  await misses(() => hasty.execute(COUNT_ITEMS, {}));
+  connected.resolve();
+  const patient = new Database(opened.pool, 5_000);
+  assertEquals(await patient.query(ECHO, { text: "a" }), ["a"]);
+  assertEquals(await statesOf(database.sql, opened.name), ["idle"]);
 });
 
 Deno.test("ConnectionPool.end() leaves no connection that was waiting to connect again", async () => {

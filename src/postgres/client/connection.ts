@@ -3,9 +3,6 @@ import { Socket } from "node:net";
 import type postgres from "postgres";
 import { onAbort } from "../../async/on_abort.ts";
 
-/** How long a request to cancel a statement may take, in milliseconds. */
-const CANCEL_TIMEOUT = 5_000;
-
 /** How soon a cancelled statement must be answered, in milliseconds. */
 const CANCELLED_TIMEOUT = 1_000;
 
@@ -43,6 +40,19 @@ export interface Target {
 /** Makes the socket of a connection; `npm:postgres` takes it as its option `socket`. */
 export type OpenSocket = (target: Target) => Socket;
 
+/** Options of {@linkcode Connection}. */
+export interface ConnectionOptions {
+  /** Makes the client. */
+  readonly open: OpenClient;
+  /** How long a request to cancel a statement may take, in milliseconds. */
+  readonly cancelTimeout: number;
+  /**
+   * Called when an overdue statement was neither sent nor answered, not even to be
+   * cancelled, with the time when it was given.
+   */
+  readonly onSilence: (sentAt: number) => void;
+}
+
 /** Makes a client of `npm:postgres` with one connection. */
 export type OpenClient = (socket: OpenSocket) => postgres.Sql;
 
@@ -60,7 +70,7 @@ export class Connection {
   readonly sql: postgres.Sql;
   /** When the last statement was answered, by a monotonic clock. */
   answeredAt: number = -Infinity;
-  readonly #onSilence: (sentAt: number) => void;
+  readonly #options: ConnectionOptions;
   /** The statements in the order in which they are executed. */
   readonly #pending: PendingStatement[] = [];
   readonly #sockets = new Set<Socket>();
@@ -69,14 +79,9 @@ export class Connection {
   #isCancelling = false;
   #closed = false;
 
-  /**
-   * @param open Makes the client.
-   * @param onSilence Called when an overdue statement was neither sent nor answered, not
-   * even to be cancelled, with the time when it was given.
-   */
-  constructor(open: OpenClient, onSilence: (sentAt: number) => void) {
-    this.#onSilence = onSilence;
-    this.sql = open(this.#openSocket);
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.sql = options.open(this.#openSocket);
   }
 
   /** How many statements wait for their answers. */
@@ -139,19 +144,23 @@ export class Connection {
     if (head === undefined || !head.isOverdue || head.isCancelled) return;
     head.isCancelled = true;
     const { query, sentAt, settled } = head;
-    try {
+    const { cancelTimeout, onSilence } = this.#options;
+    let isSent: boolean | undefined;
+    do {
       // A query that is not sent yet must not be cancelled: the client would keep the
-      // connection for it.
-      const asked = query.active ? this.#cancel(query) : undefined;
-      await deadline(Promise.resolve(asked), CANCEL_TIMEOUT);
-    } catch {
-      // The server cannot be reached, so it does not answer either.
-    }
-    try {
-      await deadline(settled, CANCELLED_TIMEOUT);
-    } catch {
-      if (!this.#closed) this.#onSilence(sentAt);
-    }
+      // connection for it. It can be sent meanwhile, when the client connects again.
+      isSent = query.active;
+      try {
+        const asked = isSent ? this.#cancel(query) : undefined;
+        await deadline(Promise.resolve(asked), cancelTimeout);
+      } catch {
+        // The server cannot be reached, so it does not answer either.
+      }
+      const isSettled = await deadline(settled, CANCELLED_TIMEOUT)
+        .then(() => true, () => false);
+      if (isSettled || this.#closed) return;
+    } while (!isSent && query.active);
+    onSilence(sentAt);
   }
 
   /** Asks the server to cancel; the driver makes the socket within this call. */

@@ -16,6 +16,8 @@ export interface ConnectionPoolOptions {
   max: number;
   /** Whether to prepare statements. */
   prepare: boolean;
+  /** How long a request to cancel a statement may take, in milliseconds. */
+  cancelTimeout: number;
 }
 
 /**
@@ -28,6 +30,7 @@ export interface ConnectionPoolOptions {
  */
 export class ConnectionPool implements PostgresClient {
   readonly #open: (prepare: boolean, socket: OpenSocket) => postgres.Sql;
+  readonly #cancelTimeout: number;
   readonly #connections: Connection[];
   readonly #listeners = new Set<Connection>();
   #prepare: boolean;
@@ -35,13 +38,14 @@ export class ConnectionPool implements PostgresClient {
   /**
    * @param open Makes a client with one connection, which may or may not prepare
    * statements.
-   * @param options How many connections, and whether to prepare.
+   * @param options How many connections, whether to prepare, and how long to cancel.
    */
   constructor(
     open: (prepare: boolean, socket: OpenSocket) => postgres.Sql,
-    { max, prepare }: ConnectionPoolOptions,
+    { max, prepare, cancelTimeout }: ConnectionPoolOptions,
   ) {
     this.#open = open;
+    this.#cancelTimeout = cancelTimeout;
     this.#connections = Array.from({ length: max }, () => this.#connect());
     this.#prepare = prepare;
   }
@@ -84,10 +88,11 @@ export class ConnectionPool implements PostgresClient {
     onNotify: (payload: string) => void,
     onListen?: () => void,
   ): Promise<{ unlisten(): Promise<void> }> {
-    const listener = new Connection(
-      (socket) => this.#open(false, socket),
-      () => {},
-    );
+    const listener = new Connection({
+      open: (socket) => this.#open(false, socket),
+      cancelTimeout: this.#cancelTimeout,
+      onSilence: () => {},
+    });
     this.#listeners.add(listener);
     const unlisten = async () => {
       this.#listeners.delete(listener);
@@ -109,10 +114,11 @@ export class ConnectionPool implements PostgresClient {
   }
 
   #connect(): Connection {
-    const connection = new Connection(
-      (socket) => this.#open(true, socket),
-      (sentAt) => this.#replace(connection, sentAt),
-    );
+    const connection = new Connection({
+      open: (socket) => this.#open(true, socket),
+      cancelTimeout: this.#cancelTimeout,
+      onSilence: (sentAt) => this.#replace(connection, sentAt),
+    });
     return connection;
   }
 

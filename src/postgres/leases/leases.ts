@@ -35,8 +35,8 @@ const REAPED_AT_ONCE = 500;
  * so that it has a chance after an outage of Postgres.
  */
 const RENEWALS_UNDER_NOTICE = 2;
-/** How soon renewing is tried again after a failure, in milliseconds. */
-const RETRY_INTERVAL = 1_000;
+/** How soon renewing is tried again after a failure, in intervals of renewal. */
+const RETRY_INTERVAL = 0.1;
 
 /** Options of {@linkcode Leases}. */
 export interface LeasesOptions {
@@ -286,7 +286,7 @@ export class Leases implements LeaseHolder, NotificationListener {
           this.#warn("Renewing the leases failed and is tried again", cause);
         }
         this.#inTrouble = true;
-        next = Math.min(RETRY_INTERVAL, this.#options.renewInterval / 2);
+        next = RETRY_INTERVAL * this.#options.renewInterval;
         // A run that was claimed meanwhile has armed the usual one.
         clearTimeout(this.#timer);
         this.#timer = undefined;
