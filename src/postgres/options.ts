@@ -50,10 +50,11 @@ export interface PostgresPipelineRunRepositoryOptions {
    */
   leaseDuration?: number;
   /**
-   * How often leases are renewed, in milliseconds. Renewing also finds requests to
-   * abort whose notification was lost. An expired lease ends two such intervals after
-   * its notice, in which a live instance must be able to renew it: so an interval
-   * should not be shorter than `statementTimeout`.
+   * How often leases are renewed, in milliseconds, and again a tenth of that after a
+   * failure. Renewing also finds requests to abort whose notification was lost. An
+   * expired lease ends two such intervals after its notice, in which a live instance
+   * must be able to renew it: so an interval should not be shorter than
+   * `statementTimeout`.
    *
    * @default {10_000}
    */

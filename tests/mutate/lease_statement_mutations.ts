@@ -140,18 +140,33 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "RENEW renews leases of the owner",
-      "where l.owner = ${owner} and l.ended_at is null\n    and l.claim",
-      "where ${owner} is not null and l.ended_at is null\n    and l.claim",
+      "const isLive = `l.owner = ${owner} and l.ended_at is null",
+      "const isLive = `${owner} is not null and l.ended_at is null",
     ],
     [
       "RENEW renews no lease that has ended",
-      "where l.owner = ${owner} and l.ended_at is null\n    and l.claim",
-      "where l.owner = ${owner}\n    and l.claim",
+      "const isLive = `l.owner = ${owner} and l.ended_at is null",
+      "const isLive = `l.owner = ${owner}",
     ],
     [
       "RENEW renews only claims that are known",
-      "and l.claim = any (${claimIds})",
-      "and ${claimIds} is not null",
+      "and l.claim = any (${claimIds})`",
+      "and ${claimIds} is not null`",
+    ],
+    [
+      "RENEW waits for no lease that another statement changes",
+      "where ${isLive}\n    for update skip locked\n  ), renewed",
+      "where ${isLive}\n    for update\n  ), renewed",
+    ],
+    [
+      "RENEW renews only what it found free",
+      "from free\n    where l.pipeline_run_id = free.pipeline_run_id\n  )\n  select",
+      "where ${isLive}\n  )\n  select",
+    ],
+    [
+      "RENEW tells only of live leases",
+      "from pipeline_run_leases l\n  where ${isLive}`;",
+      "from pipeline_run_leases l`;",
     ],
     [
       "RENEW renews for the duration",

@@ -8,7 +8,7 @@ import {
   RENEW,
   REQUEST_ABORT,
 } from "../../src/postgres/sql/leases.ts";
-import { type LeaseRow, RunTables } from "./run_tables.ts";
+import { type LeaseRow, OtherTransaction, RunTables } from "./run_tables.ts";
 
 const DURATION = 60_000;
 
@@ -192,6 +192,29 @@ Deno.test("RENEW renews the live leases of the owner under the claims it knows",
     renewed.map((lease) => lease?.is_renewed),
     [true, false, false, false],
   );
+});
+
+Deno.test("RENEW tells of a lease that another statement changes, and does not wait for it", async () => {
+  await using tables = await RunTables.open();
+  const [free, held] = [new Claim(tables), new Claim(tables)];
+  const { owner } = free;
+  await free.add({ expiresIn: -1 });
+  await held.add({ owner, expiresIn: -1 });
+  await using patient = await tables.withLockTimeout(300);
+  await using _other = await OtherTransaction.begin(
+    tables,
+    (sql) =>
+      sql`
+        select from pipeline_run_leases
+        where pipeline_run_id = ${held.runId} for update`,
+  );
+  const claimIds = `{${[free.claimId, held.claimId]}}`;
+  const values = { owner, duration: DURATION, claimIds };
+  assertEquals(
+    new Set(await patient.execute(RENEW, values)),
+    new Set([[free.claimId, false, null], [held.claimId, false, null]]),
+  );
+  assertEquals((await free.lease()).isLive, true);
 });
 
 Deno.test("RENEW tells of a request to abort", async () => {

@@ -79,18 +79,35 @@ export const CLAIM = statement(
 /**
  * Renews leases of an owner by a duration, in milliseconds. Only those under
  * `claimIds`: of other claims the owner does not know whether they succeeded.
+ *
+ * It waits for no row that another statement holds: a write of the same instance
+ * renews the lease itself, and would deadlock with this over two leases. It returns
+ * those leases too.
  */
 export const RENEW = statement(
   "renew",
   { owner: "uuid", duration: "integer", claimIds: "uuid[]" },
-  ({ owner, duration, claimIds }) => `
-  update pipeline_run_leases l
-  set expires_at = now() + ${duration} * interval '1 millisecond'
-  where l.owner = ${owner} and l.ended_at is null
-    and l.claim = any (${claimIds})
-  returning json_build_array(
+  ({ owner, duration, claimIds }) => {
+    const isLive = `l.owner = ${owner} and l.ended_at is null
+      and l.claim = any (${claimIds})`;
+    return `
+  with free as (
+    select l.pipeline_run_id
+    from pipeline_run_leases l
+    where ${isLive}
+    for update skip locked
+  ), renewed as (
+    update pipeline_run_leases l
+    set expires_at = now() + ${duration} * interval '1 millisecond'
+    from free
+    where l.pipeline_run_id = free.pipeline_run_id
+  )
+  select json_build_array(
     l.claim, l.abort_requested_at is not null, l.abort_reason
-  )::text`,
+  )::text
+  from pipeline_run_leases l
+  where ${isLive}`;
+  },
 );
 
 /** The runs of an owner that somebody asked to abort. */
