@@ -4,16 +4,45 @@
  *
  * @module
  */
+import process from "node:process";
 import postgres from "postgres";
 import { PipelineRunRegistry } from "../mod.ts";
-import { connect, type ConnectOptions } from "../src/postgres/mod.ts";
+import {
+  connect,
+  type ConnectOptions,
+  type PostgresClient,
+  PostgresPipelineRunRepository,
+} from "../src/postgres/mod.ts";
 
 /** A task of another instance. */
 export type Task =
   | { do: "follow"; url: string; runIds: string[] }
   | { do: "write"; url: string; runId: string; events: number }
   | { do: "hold"; url: string; runIds: string[] }
-  | { do: "follow bare"; url: string; events: number };
+  | { do: "follow bare"; url: string; events: number }
+  | {
+    do: "join fleet";
+    url: string;
+    way: Way;
+    /** How many runs each member has. */
+    runs: number;
+    seconds: number;
+    /** The instances in this process: the id of a run of each, and of one it follows. */
+    members: { runId: string; followed?: string }[];
+  };
+
+/** How the instances of a fleet learn of events. */
+export type Way = "ours" | "every commit" | "polling";
+
+/** What the instances of one process in a fleet report. */
+export interface FleetReport {
+  /** From publishing to arrival, in milliseconds. */
+  latencies: number[];
+  /** How many events they published. */
+  published: number;
+  /** The processor time they took, in seconds. */
+  cpu: number;
+}
 
 /** The time of a clock that all processes of a machine share, in milliseconds. */
 export function now(): number {
@@ -50,6 +79,7 @@ export async function* publishMany(events: number): AsyncGenerator<number> {
 
 async function perform(task: Task): Promise<void> {
   if (task.do === "follow bare") return await followBare(task);
+  if (task.do === "join fleet") return await joinFleet(task);
   await using opened = await openRegistry(task.url);
   const { registry } = opened;
   switch (task.do) {
@@ -95,6 +125,99 @@ async function perform(task: Task): Promise<void> {
   }
 }
 
+/** How often a run of a fleet publishes, in milliseconds. */
+const PUBLISH_INTERVAL = 20;
+
+/** How long a fleet works before it is measured, in milliseconds. */
+export const WARM_UP = 5_000;
+
+async function joinFleet(
+  { url, way, runs, seconds, members }: Task & { do: "join fleet" },
+): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const registries: PipelineRunRegistry[] = [];
+  for (const _ of members) {
+    const { registry } = stack.use(await openMember(url, way));
+    registries.push(registry);
+  }
+  report("ready");
+  await mayGo.promise;
+  const from = now() + WARM_UP;
+  const until = from + seconds * 1_000;
+  const latencies: number[] = [];
+  let published = 0;
+  async function* publish() {
+    for (let time = now(); time < until; time = now()) {
+      if (time >= from) published++;
+      yield time;
+      await new Promise((resolve) => setTimeout(resolve, PUBLISH_INTERVAL));
+    }
+  }
+  let start = process.cpuUsage();
+  setTimeout(() => start = process.cpuUsage(), WARM_UP);
+  await Promise.all(members.map(async ({ runId, followed }, i) => {
+    const registry = registries[i];
+    const outcomes: Promise<unknown>[] = [];
+    for (let run = 0; run < runs; run++) {
+      const { outcome } = await registry.registerBackground({
+        pipelineName: "fleet",
+        runId: run === 0 ? runId : undefined,
+      }, publish);
+      outcomes.push(outcome);
+    }
+    if (followed === undefined) return void await Promise.all(outcomes);
+    const stream = registry.subscribe<number>(followed, { durable: true });
+    for await (const { payload } of stream) {
+      if (payload !== null && payload >= from) latencies.push(now() - payload);
+    }
+  }));
+  const { user, system } = process.cpuUsage(start);
+  report({ latencies, published, cpu: (user + system) / 1e6 });
+}
+
+/** Opens a registry that learns of events in one way. */
+async function openMember(
+  url: string,
+  way: Way,
+): Promise<AsyncDisposable & { registry: PipelineRunRegistry }> {
+  if (way !== "every commit") {
+    const listener = way === "polling" ? false : undefined;
+    return await openRegistry(url, { migrate: false, listener });
+  }
+  const sql = postgres(url, { max: 4, fetch_types: false });
+  const repository = new PostgresPipelineRunRepository(notifyingClient(sql));
+  const registry = new PipelineRunRegistry({ repository });
+  return {
+    registry,
+    async [Symbol.asyncDispose]() {
+      await registry.shutdown();
+      await repository.close();
+      await sql.end();
+    },
+  };
+}
+
+/** A client that notifies of every group of steps in the statement that writes them. */
+function notifyingClient(sql: postgres.Sql): PostgresClient {
+  return {
+    unsafe(query, parameters, options) {
+      if (query.startsWith("/* write steps")) {
+        query = query.replace(
+          "'statementId'",
+          `'notified', (
+            select pg_notify('pipeline_run_registry', string_agg(id::text, ','))
+            from run
+          ) is null, 'statementId'`,
+        );
+      } else if (
+        query.startsWith("/* notify") && !`${parameters}`.includes("echo")
+      ) return Promise.resolve([] as never);
+      return sql.unsafe(query, parameters, options);
+    },
+    listen: (...args) => sql.listen(...args),
+  };
+}
+
 /** The lower bound: a notification, then a query for the rows after the last. */
 async function followBare({ url, events }: { url: string; events: number }) {
   const sql = postgres(url, { max: 2 });
@@ -119,6 +242,7 @@ async function followBare({ url, events }: { url: string; events: number }) {
 /** Another instance and its reports. */
 export class OtherInstance implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #lines: ReadableStreamDefaultReader<string>;
 
   constructor(task: Task) {
@@ -135,6 +259,7 @@ export class OtherInstance implements AsyncDisposable {
       stdin: "piped",
       stdout: "piped",
     }).spawn();
+    this.#input = this.#child.stdin.getWriter();
     let rest = "";
     this.#lines = this.#child.stdout
       .pipeThrough(new TextDecoderStream())
@@ -149,6 +274,11 @@ export class OtherInstance implements AsyncDisposable {
       ).getReader();
   }
 
+  /** Lets it go on. */
+  async go(): Promise<void> {
+    await this.#input.write(new Uint8Array([10]));
+  }
+
   /** Reads its next report. */
   async report<T>(): Promise<T> {
     const { done, value } = await this.#lines.read();
@@ -158,14 +288,19 @@ export class OtherInstance implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lines.cancel();
-    await this.#child.stdin.close();
+    await this.#input.close();
     await this.#child.status;
   }
 }
 
+/** Settles when the parent process lets this one go on. */
+const mayGo = Promise.withResolvers<void>();
+
 /** Exits when the parent process ends, even if that is killed. */
 async function endWithInput(): Promise<void> {
-  await Deno.stdin.readable.pipeTo(new WritableStream());
+  await Deno.stdin.readable.pipeTo(
+    new WritableStream({ write: () => mayGo.resolve() }),
+  );
   Deno.exit();
 }
 

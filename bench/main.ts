@@ -16,6 +16,7 @@ import {
   type Result,
 } from "./contest.ts";
 import { serverVersion } from "./database.ts";
+import { contests as fleet } from "./fleet_bench.ts";
 import { contests as instances } from "./instances_bench.ts";
 import { contests as postgres } from "./postgres_bench.ts";
 import { contests as registry } from "./registry_bench.ts";
@@ -25,6 +26,7 @@ const CONTESTS: readonly Contest[] = [
   ...registry,
   ...postgres,
   ...instances,
+  ...fleet,
   ...bounds,
 ];
 

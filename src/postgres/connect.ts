@@ -65,6 +65,7 @@ export async function connect(
   const settings = {
     max: 1,
     connect_timeout: statementTimeout / 1_000,
+    idle_timeout: 20,
     // By default it grows to 20 s, during which no statement is answered.
     backoff: () => 0.25,
     fetch_types: false,

@@ -17,6 +17,7 @@ import {
 import type { RunLog } from "../repository/run_log.ts";
 import type { PostgresClient } from "./client/client.ts";
 import { Database } from "./client/database.ts";
+import { Notifier } from "./client/notifier.ts";
 import { PostgresRunLog } from "./log/postgres_run_log.ts";
 import {
   type PostgresPipelineRunRepositoryOptions,
@@ -85,6 +86,7 @@ export class PostgresPipelineRunRepository
   readonly #database: Database;
   readonly #writeTimeout: number;
   readonly #onClose: (() => Promise<void>) | undefined;
+  readonly #notifier: Notifier;
   readonly #writes: GroupCommit<Write>;
   readonly #log: PostgresRunLog | undefined;
   #closing: Promise<void> | undefined;
@@ -119,8 +121,12 @@ export class PostgresPipelineRunRepository
       owner: crypto.randomUUID(),
       leaseDuration,
     };
+    const notifier = new Notifier({ database, warn });
     const writes = new GroupCommit<Write>({
-      writer: new GroupWriter(instance),
+      writer: new GroupWriter({
+        ...instance,
+        onFollowed: (runIds) => notifier.notify(runIds),
+      }),
       maxItems: 1_000,
       maxBytes: 4 * 1024 * 1024,
       maxQueuedBytes,
@@ -132,6 +138,7 @@ export class PostgresPipelineRunRepository
     this.#database = database;
     this.#writeTimeout = writeTimeout;
     this.#onClose = onClose;
+    this.#notifier = notifier;
     this.#writes = writes;
     this.#log = !shared ? undefined : new PostgresRunLog({
       ...instance,
@@ -329,6 +336,7 @@ export class PostgresPipelineRunRepository
 
   async #close(timeout: number): Promise<void> {
     await this.#writes.close(timeout);
+    await this.#notifier.close();
     await this.#log?.close();
     this.#database.close();
     await this.#onClose?.();

@@ -224,14 +224,106 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
       "throw error;",
     ],
   ]),
+  ...mutationsOf("postgres/client/notifier.ts", ["postgres/notifier_test.ts"], [
+    [
+      "A notification lists 200 runs",
+      "MAX_NOTIFIED = 200;",
+      "MAX_NOTIFIED = 199;",
+    ],
+    [
+      "A notification lists 200 at most",
+      "MAX_NOTIFIED = 200;",
+      "MAX_NOTIFIED = 201;",
+    ],
+    [
+      "close() waits a second",
+      "CLOSE_TIMEOUT = 1_000;",
+      "CLOSE_TIMEOUT = 900;",
+    ],
+    [
+      "close() waits no longer",
+      "CLOSE_TIMEOUT = 1_000;",
+      "CLOSE_TIMEOUT = 1_100;",
+    ],
+    [
+      "Nothing is sent for no runs",
+      "if (this.#runIds.size > 0) this.#notifying",
+      "this.#notifying",
+    ],
+    [
+      "One statement is under way at a time",
+      "this.#notifying ??= this.#notifyAll()",
+      "this.#notifying = this.#notifyAll()",
+    ],
+    [
+      "A run is notified of once",
+      "        this.#runIds.clear();\n        const",
+      "        const",
+    ],
+    [
+      "Trouble is told again after a success",
+      "        this.#inTrouble = false;\n",
+      "",
+    ],
+    ["Trouble is told once", "if (!this.#inTrouble) warn", "warn"],
+    ["Notifying goes on", "    this.#notifying = undefined;\n", ""],
+  ]),
   ...mutationsOf("postgres/client/notifications.ts", [
     "postgres/notifications_fence_test.ts",
     "postgres/notifications_test.ts",
   ], [
     [
       "Nothing listens after close()",
-      "if (!this.#closed) this.#listening ??= this.#listen();",
-      "this.#listening ??= this.#listen();",
+      "    if (this.#closed) return;\n    this.#rests",
+      "    this.#rests",
+    ],
+    [
+      "What others notify of spares a probe",
+      "    if (this.#heard) return this.#onEcho();\n",
+      "",
+    ],
+    [
+      "Only what others notify of spares a probe",
+      "    else this.#heard = true;",
+      "    this.#heard = true;",
+    ],
+    [
+      "What was heard before listening begins spares no probe",
+      "    this.#heard = false;\n    this.#probe();",
+      "    this.#probe();",
+    ],
+    [
+      "What was heard spares one probe",
+      "    this.#heard = false;\n    this.#arrive",
+      "    this.#arrive",
+    ],
+    ["Listening goes on for 20 s", "LINGER = 20_000;", "LINGER = 19_000;"],
+    ["Listening ends after 20 s", "LINGER = 20_000;", "LINGER = 21_000;"],
+    [
+      "start() goes on listening",
+      "    clearTimeout(this.#lingering);\n    if",
+      "    if",
+    ],
+    ["Needs are counted", "if (--this.#needs > 0 || this.#closed) return;", ""],
+    [
+      "Nothing waits after close()",
+      "if (--this.#needs > 0 || this.#closed) return;",
+      "if (--this.#needs > 0) return;",
+    ],
+    [
+      "close() ends the wait",
+      "    clearTimeout(this.#lingering);\n    await this.#rest",
+      "    await this.#rest",
+    ],
+    [
+      "Without listening, nothing arrives",
+      "    this.#arrive = false;\n    const unlistened",
+      "    const unlistened",
+    ],
+    [
+      "Who does not listen waits for nothing",
+      "    if (this.#rests) return;\n",
+      "",
     ],
     [
       "Listening begins once",
@@ -240,13 +332,13 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "close() ends the wait for the echo",
-      "    this.#closed = true;\n    clearTimeout(this.#timer);\n",
-      "    this.#closed = true;\n",
+      "    clearTimeout(this.#timer);\n    this.#arrive = false;\n",
+      "    this.#arrive = false;\n",
     ],
     [
       "close() stops listening",
-      "    clearTimeout(this.#timer);\n    await this.#unlisten();\n",
-      "    clearTimeout(this.#timer);\n",
+      "    await this.#rest();\n",
+      "",
     ],
     [
       "Listening anew stops listening first",
@@ -255,7 +347,7 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Nothing listens anew after close()",
-      "if (!this.#closed) this.#listening = this.#listen();",
+      "if (this.#listening === former) this.#listening = this.#listen();",
       "this.#listening = this.#listen();",
     ],
     [
@@ -270,8 +362,8 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "The echo ends the wait for it",
-      "    if (payload === this.#echo) this.#onEcho();\n",
-      "",
+      "if (payload === this.#echo) this.#onEcho();\n    else",
+      "if (payload !== this.#echo)",
     ],
     [
       "Another's echo does not",
@@ -325,8 +417,18 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An echo gives patience back",
-      "    this.#echoed = true;\n    this.#warned = false;\n    this.#patience = 0;\n",
-      "    this.#echoed = true;\n    this.#warned = false;\n",
+      "    this.#warned = false;\n    this.#patience = 0;\n",
+      "    this.#warned = false;\n",
+    ],
+    [
+      "Notifications arrive once the echo did",
+      "    this.#arrive = true;\n",
+      "",
+    ],
+    [
+      "They do not without it",
+      "    this.#arrive = false;\n    if",
+      "    if",
     ],
     [
       "The next probe follows the echo",
@@ -360,13 +462,8 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A new wait replaces the one before",
-      "    clearTimeout(this.#timer);\n    if (this.#closed) return;\n",
-      "    if (this.#closed) return;\n",
-    ],
-    [
-      "Nothing waits after close()",
-      "    clearTimeout(this.#timer);\n    if (this.#closed) return;\n",
-      "    clearTimeout(this.#timer);\n",
+      "    clearTimeout(this.#timer);\n    if (this.#rests) return;\n",
+      "    if (this.#rests) return;\n",
     ],
     [
       "Trouble is told once",

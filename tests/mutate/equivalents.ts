@@ -36,16 +36,17 @@ export const EQUIVALENTS: readonly Equivalent[] = [
   {
     file: "postgres/log/log_follower.ts",
     name: "Nothing is queried for nobody",
-    find: "if (this.#reading || this.#due.size === 0) return;",
-    replace: "if (this.#reading) return;",
-    reason: "Without a reader that is due, the query's loop does nothing.",
+    find:
+      "if (this.#querying || this.#due.size + this.#polled.size === 0) return;",
+    replace: "if (this.#querying) return;",
+    reason: "With nothing to ask for, the query's loop does nothing.",
   },
   {
     file: "postgres/log/log_follower.ts",
     name: "A run without readers is forgotten",
-    find: "    if (readers?.size === 0) this.#byRun.delete(reader.runId);\n",
+    find: "    this.#runs.delete(run.runId);\n",
     replace: "",
-    reason: "An empty set of readers wakes nobody. Only memory is lost.",
+    reason: "A run without readers wakes nobody. Only memory is lost.",
   },
   {
     file: "postgres/log/log_stream.ts",

@@ -188,13 +188,23 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Holding listens",
-      "    this.#options.notifications.start();\n",
+      "    if (this.#held.size === 0) this.#options.notifications.start();\n",
       "",
     ],
     [
       "Only the lease itself is released",
-      "if (this.#held.get(lease.runId) === lease) this.#held",
-      "this.#held",
+      "    if (this.#held.get(lease.runId) !== lease) return;\n",
+      "",
+    ],
+    [
+      "The first lease listens",
+      "if (this.#held.size === 0) this.#options.notifications",
+      "this.#options.notifications",
+    ],
+    [
+      "Without leases nobody listens",
+      "    this.#options.notifications.stop();\n",
+      "",
     ],
     [
       "Renewing goes on for the others",

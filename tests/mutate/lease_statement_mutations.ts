@@ -397,14 +397,19 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "where ${isExpired})\n      > 0",
     ],
     [
-      "REAP notifies only if it ended a run",
-      "when exists (select from reaped) then",
-      "when true then",
+      "REAP notifies of the runs that are followed",
+      "      where reaped.is_followed\n",
+      "      where false\n",
     ],
     [
-      "REAP notifies",
-      "when exists (select from reaped) then",
-      "when false then",
+      "REAP notifies of no others",
+      "      where reaped.is_followed\n",
+      "",
+    ],
+    [
+      "REAP notifies of no runs that are followed no longer",
+      "l.followed_until > now() as is_followed",
+      "l.followed_until is not null as is_followed",
     ],
   ]),
   ...mutationsOf(STATEMENTS, ["postgres/reap_restart_fence_test.ts"], [

@@ -5,17 +5,30 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("postgres/log/log_follower.ts", [
     "postgres/log_follower_test.ts",
   ], [
-    ["One query is for 100 readers", "MAX_READERS = 100;", "MAX_READERS = 99;"],
-    [
-      "One query is for 100 at most",
-      "MAX_READERS = 100;",
-      "MAX_READERS = 101;",
-    ],
+    ["One query reads 100 positions", "MAX_READ = 100;", "MAX_READ = 99;"],
+    ["One query reads 100 at most", "MAX_READ = 100;", "MAX_READ = 101;"],
     ["A query bounds the events", "MAX_EVENTS = 200;", "MAX_EVENTS = 201;"],
     [
       "A query bounds the bytes",
       "MAX_BYTES = 64 * 1024;",
       "MAX_BYTES = 64 * 1023;",
+    ],
+    ["One poll is for 1,000 runs", "MAX_POLLED = 1_000;", "MAX_POLLED = 999;"],
+    [
+      "One poll is for 1,000 at most",
+      "MAX_POLLED = 1_000;",
+      "MAX_POLLED = 1_001;",
+    ],
+    ["The first wait is short", "FIRST_WAIT = 5;", "FIRST_WAIT = 6;"],
+    [
+      "Writers notify for a minute",
+      "MIN_INTEREST = 60_000;",
+      "MIN_INTEREST = 59_000;",
+    ],
+    [
+      "Writers notify for four poll intervals",
+      "Math.max(MIN_INTEREST, 4 * pollInterval)",
+      "MIN_INTEREST",
     ],
     [
       "A closed follower refuses",
@@ -28,24 +41,44 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "    this.#schedule();\n    return",
     ],
     [
-      "Nobody polls without readers",
-      "    if (this.#waiting.size === 0) clearTimeout(this.#timer);\n",
+      "A run needs notifications",
+      "if (!run.needsNotifications) this.#options.notifications.start();",
       "",
     ],
     [
-      "forget() leaves the poll of others",
-      "if (this.#waiting.size === 0) clearTimeout(this.#timer);",
-      "clearTimeout(this.#timer);",
+      "A run needs notifications once",
+      "if (!run.needsNotifications) this.#options.notifications.start();",
+      "this.#options.notifications.start();",
     ],
     [
-      "A run without readers wakes nothing",
-      "if (readers === undefined) return; //",
-      "if (readers === undefined) return this.wake(); //",
+      "A run that was read needs none",
+      "    if (!isAwaited(run)) return;\n    if (!run.needs",
+      "    if (!run.needs",
     ],
     [
-      "A notification of all runs wakes all",
-      'if (payload === "*") this.wake();\n    else for',
-      "for",
+      "A run without readers needs none",
+      "    if (run.needsNotifications) this.#options.notifications.stop();\n",
+      "",
+    ],
+    [
+      "A run keeps its other readers",
+      "    if (run.readers.size > 0) return;\n",
+      "",
+    ],
+    [
+      "A run without readers is not polled",
+      "    clearTimeout(run.timer);\n    this.#polled.delete(run);\n",
+      "    this.#polled.delete(run);\n",
+    ],
+    [
+      "wake() without a run polls all",
+      "for (const run of this.#runs.values()) this.#polled.add(run);",
+      "",
+    ],
+    [
+      "wake() reads the run",
+      "      this.#read(run);\n    }\n    this",
+      "    }\n    this",
     ],
     [
       "A notification lists several runs",
@@ -58,14 +91,39 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "  onListen(): void {",
     ],
     [
-      "One query is under way at a time",
-      "if (this.#reading || this.#due.size === 0) return;",
-      "if (this.#due.size === 0) return;",
+      "close() ends the polling",
+      "      clearTimeout(timer);\n      for (const reader",
+      "      for (const reader",
     ],
     [
-      "A query takes the place of the poll",
-      "    this.#reading = true;\n    clearTimeout(this.#timer);\n",
-      "    this.#reading = true;\n",
+      "close() rejects who waits",
+      "        reader.waiting?.reject(closedError());\n",
+      "",
+    ],
+    [
+      "After close() nobody waits",
+      "        reader.waiting = undefined;\n      }\n    }",
+      "      }\n    }",
+    ],
+    [
+      "close() sends nothing more",
+      "    this.#runs.clear();\n    this.#due.clear();\n",
+      "",
+    ],
+    [
+      "Only who waits is read",
+      "if (reader.waiting !== undefined) this.#due.add(reader);",
+      "this.#due.add(reader);",
+    ],
+    [
+      "One query is under way at a time",
+      "if (this.#querying || this.#due",
+      "if (this.#due",
+    ],
+    [
+      "Reading does not hold up polling",
+      "        if (this.#polled.size > 0) await this.#poll();\n",
+      "        else await this.#poll();\n",
     ],
     [
       "Trouble is told once",
@@ -84,17 +142,22 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A failure waits for the next poll",
-      "        this.#inTrouble = true;\n        break;\n",
-      "        this.#inTrouble = true;\n",
+      "      this.#due.clear();\n      this.#polled.clear();\n      for",
+      "      for",
     ],
     [
-      "A poll waits for readers",
-      "if (this.#waiting.size === 0) return;",
+      "A failure is followed by a poll",
+      "        this.#pollLater(run, this.#options.pollInterval);\n",
       "",
     ],
     [
-      "The log is polled",
-      "    this.#timer = setTimeout(() => this.wake(), this.#options.pollInterval);\n",
+      "A poll after a failure waits long",
+      "this.#pollLater(run, this.#options.pollInterval)",
+      "this.#pollLater(run)",
+    ],
+    [
+      "Reading is followed by a poll",
+      "    for (const run of new Set(runs)) this.#pollLater(run);\n",
       "",
     ],
     [
@@ -113,14 +176,87 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "",
     ],
     [
-      "A run with other readers is not forgotten",
-      "if (readers?.size === 0) this.#byRun.delete",
-      "this.#byRun.delete",
+      "A reader that has news waits no longer",
+      "    reader.waiting?.resolve(events);\n    reader.waiting = undefined;\n",
+      "    reader.waiting?.resolve(events);\n",
     ],
     [
-      "close() rejects",
-      "    for (const news of this.#waiting.values()) news.reject(closedError());\n",
+      "A run that had news is polled soon",
+      "    reader.run.wait = 0;\n",
       "",
+    ],
+    [
+      "A reader that is forgotten is not read",
+      "    reader.run.wait = 0;\n    this.#due.delete(reader);\n",
+      "    reader.run.wait = 0;\n",
+    ],
+    [
+      "Without notifications nobody is asked for them",
+      "interest: notifications.arrive ? interest : undefined",
+      "interest",
+    ],
+    [
+      "A writer that does not know notifies of nothing",
+      "run.isNotified = !unfollowed.has(run.runId);",
+      "run.isNotified = true;",
+    ],
+    [
+      "A run that has moved is read",
+      "if (moved.has(run.runId)) this.#read(run);\n      else",
+      "",
+    ],
+    [
+      "A run that has not moved is polled again",
+      "      else this.#pollLater(run);\n",
+      "",
+    ],
+    [
+      "A poll asks for something",
+      "    if (runs.length === 0) return;\n",
+      "",
+    ],
+    [
+      "Only who is waited for is polled",
+      "if (isAwaited(run)) taken.push(run);",
+      "taken.push(run);",
+    ],
+    [
+      "A run has one timer",
+      "    clearTimeout(run.timer);\n    if (!isAwaited(run)) return;\n",
+      "    if (!isAwaited(run)) return;\n",
+    ],
+    [
+      "Nobody is polled for nobody",
+      "    if (!isAwaited(run)) return;\n",
+      "",
+    ],
+    ["Waits grow", "    run.wait = wait;\n", ""],
+    ["Waits end together", "wait - Date.now() % wait", "wait"],
+    [
+      "A writer's notifications must arrive",
+      "notifications.arrive && isNotified",
+      "isNotified",
+    ],
+    ["Waits double", "2 * wait), pollInterval)", "3 * wait), pollInterval)"],
+    [
+      "Waits end at the poll interval",
+      "Math.min(Math.max(FIRST_WAIT, 2 * wait), pollInterval)",
+      "Math.max(FIRST_WAIT, 2 * wait)",
+    ],
+    [
+      "A reader that does not wait has no position",
+      "      waiting !== undefined && after !== undefined\n",
+      "      after !== undefined\n",
+    ],
+    [
+      "A reader that knows nothing has no position",
+      "      waiting !== undefined && after !== undefined\n",
+      "      waiting !== undefined\n",
+    ],
+    [
+      "The first position counts",
+      "Math.min(...positions)",
+      "Math.max(...positions)",
     ],
   ]),
   ...mutationsOf(
@@ -204,7 +340,7 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       ],
       [
         "The end stops waiting for the log",
-        "      this.#options.follower.forget(this.#waiting);\n",
+        "if (this.#reader !== undefined) this.#options.follower.forget(this.#reader);",
         "",
       ],
       [
@@ -318,16 +454,6 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "A subscription reads memory",
       "options.durable ? undefined : local.unrecorded",
       "undefined",
-    ],
-    [
-      "A run in memory needs no notifications",
-      "if (unrecorded === undefined) this.#notifications.start();",
-      "this.#notifications.start();",
-    ],
-    [
-      "Another instance's run needs notifications",
-      "if (unrecorded === undefined) this.#notifications.start();",
-      "",
     ],
     [
       "requestAbort() knows unknown runs",

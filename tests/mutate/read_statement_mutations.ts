@@ -2,6 +2,93 @@ import { type Mutation, mutationsOf } from "./mutation.ts";
 
 /** The statements that follow, prune and read the state of runs. */
 export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
+  ...mutationsOf("postgres/sql/events.ts", ["postgres/poll_fence_test.ts"], [
+    [
+      "POLL follows live runs only",
+      "where l.ended_at is null\n      and coalesce(l.followed",
+      "where coalesce(l.followed",
+    ],
+    [
+      "POLL follows again once half of the time is over",
+      "l.followed_until < ${soon},",
+      "l.followed_until < ${until},",
+    ],
+    [
+      "POLL does not follow again before",
+      "l.followed_until < ${soon},",
+      "l.followed_until < now(),",
+    ],
+    [
+      "POLL follows for the first time",
+      "${soon}, ${interest} is not null)",
+      "${soon}, false)",
+    ],
+    [
+      "POLL without interest follows nothing",
+      "${soon}, ${interest} is not null)",
+      "${soon}, true)",
+    ],
+    [
+      "POLL does not wait",
+      "for update of l skip locked\n  ), told",
+      "for update of l\n  ), told",
+    ],
+    [
+      "POLL follows the runs it is asked for",
+      "where l.pipeline_run_id = stale.pipeline_run_id\n    -- A lost",
+      "-- A lost",
+    ],
+    [
+      "POLL knows rows without a lease",
+      "exists (\n            select from pipeline_runs r where r.pipeline_run_id = asked.id\n          ) or ",
+      "",
+    ],
+    [
+      "POLL knows events without a lease",
+      " or exists (\n            select from pipeline_run_events e where e.pipeline_run_id = asked.id\n          )",
+      "",
+    ],
+    [
+      "POLL tells the end",
+      "else coalesce(told.ended_at, l.ended_at) is not null\n          or ",
+      "else ",
+    ],
+    [
+      "POLL believes the row that it updates",
+      "coalesce(told.last_seq, l.last_seq)",
+      "l.last_seq",
+    ],
+    [
+      "POLL tells of runs behind the position",
+      "            > coalesce(asked.after, l.first_seq - 1)",
+      "            >= coalesce(asked.after, l.first_seq - 1)",
+    ],
+    [
+      "POLL tells of runs that have begun",
+      "coalesce(asked.after, l.first_seq - 1)",
+      "coalesce(asked.after, 0)",
+    ],
+    [
+      "POLL tells that a writer knows at once",
+      "coalesce(told.followed_until, l.followed_until) >= ${soon}",
+      "l.followed_until >= ${soon}",
+    ],
+    [
+      "POLL tells that a writer knew before",
+      "coalesce(told.followed_until, l.followed_until) >= ${soon}",
+      "told.followed_until >= ${soon}",
+    ],
+    [
+      "POLL tells only what has moved",
+      "filter (where found.has_moved)",
+      "filter (where true)",
+    ],
+    [
+      "POLL tells of runs without a lease",
+      "where found.is_followed is not true",
+      "where not found.is_followed",
+    ],
+  ]),
   ...mutationsOf("postgres/sql/events.ts", ["postgres/follow_fence_test.ts"], [
     [
       "READ_EVENTS tells of an end without events",

@@ -116,24 +116,9 @@ export const WRITE_MUTATIONS: readonly Mutation[] = [
       "return begins;",
     ],
     [
-      "Whole runs are not notified of",
-      "runs.filter((run) => !isWhole(run))",
-      "runs",
-    ],
-    [
-      "A notification lists at most 200 ids",
-      "if (ids.length > MAX_NOTIFIED)",
-      "if (ids.length > MAX_NOTIFIED + 1)",
-    ],
-    [
-      "A notification may list 200 ids",
-      "if (ids.length > MAX_NOTIFIED)",
-      "if (ids.length >= MAX_NOTIFIED)",
-    ],
-    [
-      "Nothing is notified of no runs",
-      "ids.length === 0 ? undefined : ids.join",
-      "ids.join",
+      "Runs that are followed are told",
+      "    this.#options.onFollowed(answer.followed ?? []);\n",
+      "",
     ],
   ]),
   ...mutationsOf("postgres/write/write.ts", [

@@ -196,14 +196,14 @@ export const WRITE_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "where false\n",
     ],
     [
-      "WRITE_STEPS notifies only if there is a notification",
-      "when ${sql.notification} is not null",
-      "when true",
+      "WRITE_STEPS tells only the runs that are followed",
+      "where held.is_followed\n",
+      "\n",
     ],
     [
-      "WRITE_STEPS notifies",
-      "when ${sql.notification} is not null",
-      "when false",
+      "WRITE_STEPS tells only the runs that are followed still",
+      "l.followed_until > now() as is_followed",
+      "l.followed_until is not null as is_followed",
     ],
     [
       "WRITE_STEPS sets the fields",

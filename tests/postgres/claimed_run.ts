@@ -91,16 +91,23 @@ export interface WrittenSteps {
   events?: RunEvent[];
   rows?: RowValues[];
   fields?: string;
-  notification?: string;
 }
 
 /** Writes one statement and returns the runs that are lost. */
 export async function writeSteps(
   tables: Pick<RunTables, "execute">,
-  { runs = [], events = [], rows = [], fields = "[]", notification }:
-    WrittenSteps,
+  steps: WrittenSteps,
   statement: Statement<Steps> = WRITE_STEPS.first,
 ): Promise<string[]> {
+  return (await answerOf(tables, steps, statement)).lost;
+}
+
+/** Writes one statement and returns the runs that are lost, and those followed. */
+export async function answerOf(
+  tables: Pick<RunTables, "execute">,
+  { runs = [], events = [], rows = [], fields = "[]" }: WrittenSteps,
+  statement: Statement<Steps> = WRITE_STEPS.first,
+): Promise<{ lost: string[]; followed: string[] }> {
   const statementId = crypto.randomUUID();
   const [answer] = await tables.execute(statement, {
     rows,
@@ -109,9 +116,8 @@ export async function writeSteps(
     runs,
     owner: OWNER,
     leaseDuration: LEASE_DURATION,
-    notification,
     statementId,
-  }) as { statementId: string; lost: string[] }[];
+  }) as { statementId: string; lost: string[]; followed: string[] }[];
   assertEquals(answer.statementId, statementId);
-  return answer.lost;
+  return answer;
 }

@@ -43,13 +43,16 @@ class Trial {
     database: new Database(this.client, 1_000),
     owner: OWNER,
     leaseDuration: LEASE_DURATION,
+    onFollowed: (runIds) => this.followed.push(...runIds),
   });
+  /** The runs that others were found to follow. */
+  readonly followed: string[] = [];
 
   /** Answers each statement as Postgres does. */
-  constructor(lost: readonly string[] = []) {
+  constructor(lost: readonly string[] = [], followed: readonly string[] = []) {
     for (const name of NAMES) {
       this.client.rows[name] = (parameters) => [
-        { statementId: parameters.at(-1), lost },
+        { statementId: parameters.at(-1), lost, followed },
       ];
     }
   }
@@ -130,21 +133,17 @@ const NO_STEPS = {
   runs: [],
   owner: OWNER,
   leaseDuration: LEASE_DURATION,
-  notification: undefined,
 };
 
 const statementId = ({ parameters }: SentStatement) => `${parameters.at(-1)}`;
 
-/** The ids that a statement of steps notifies of. */
-const notification = ({ parameters }: SentStatement) => parameters.at(-2);
-
 /** The leases that a statement of steps changes, as arrays in SQL. */
-const changes = ({ parameters }: SentStatement) => parameters.slice(-10, -4);
+const changes = ({ parameters }: SentStatement) => parameters.slice(-9, -3);
 
 /** The changes as {@linkcode changes} gives them. */
 const sentChanges = (runs: readonly LeaseChange[]) =>
   WRITE_STEPS.first.values({ ...NO_STEPS, runs, statementId: "" })
-    .slice(-10, -4);
+    .slice(-9, -3);
 
 Deno.test("GroupWriter.write() writes rows and fields without a lease", async () => {
   const { client, writer } = new Trial();
@@ -202,7 +201,6 @@ Deno.test("GroupWriter.write() writes steps with the rows and fields of the grou
       runs: [run.change({ lastSeq: 2 })],
       owner: OWNER,
       leaseDuration: LEASE_DURATION,
-      notification: run.runId,
       statementId: statementId(sent),
     }),
   );
@@ -396,7 +394,6 @@ Deno.test("GroupWriter.write() writes a step without its row if the table refuse
       ...NO_STEPS,
       events: [{ event: step.event!, payload: step.payload }],
       runs: [run.change({ lastSeq: 5, endingId })],
-      notification: run.runId,
       statementId: statementId(sent),
     }),
   );
@@ -450,6 +447,7 @@ Deno.test("GroupWriter.write() writes nothing without its row after an error tha
     database,
     owner: OWNER,
     leaseDuration: LEASE_DURATION,
+    onFollowed: () => {},
   });
   const run = new LeasedRun();
   const step = run.step({ row: row(run.runId) });
@@ -502,38 +500,19 @@ Deno.test("GroupWriter.write() takes the answer of another statement for a trans
   }
 });
 
-Deno.test("GroupWriter.write() notifies of the runs that begin, go on or end", async () => {
-  const { client, writer } = new Trial();
-  const runs = Array.from({ length: 3 }, () => new LeasedRun());
-  await writer.write([
-    runs[0].step({ begins: true }),
-    runs[1].step(),
-    runs[2].step({ endingId: crypto.randomUUID() }),
-    ...wholeRun(new LeasedRun()),
-  ]);
-  assertEquals(
-    notification(client.sent[0]),
-    runs.map(({ runId }) => runId).join(","),
-  );
+Deno.test("GroupWriter.write() tells which runs others follow", async () => {
+  const runs = Array.from({ length: 2 }, () => new LeasedRun());
+  const trial = new Trial([], [runs[1].runId]);
+  await trial.writer.write(runs.map((run) => run.step()));
+  assertEquals(trial.followed, [runs[1].runId]);
 });
 
-Deno.test("GroupWriter.write() notifies of no run that begins and ends in the group", async () => {
-  const { client, writer } = new Trial();
-  await writer.write([...wholeRun(new LeasedRun()), rowWrite()]);
-  assertEquals(client.names, ["write steps"]);
-  assertEquals(notification(client.sent[0]), null);
-});
-
-Deno.test("GroupWriter.write() notifies of 200 runs by their ids, and of more as of all (fault 30)", async () => {
-  const runs = Array.from({ length: 201 }, () => new LeasedRun());
-  const steps = runs.map((run) => run.step());
-  const { client, writer } = new Trial();
-  await writer.write(steps.slice(0, 200));
-  // Postgres refuses a longer one, and with it the whole commit.
-  assert(`${notification(client.sent[0])}`.length < 8_000);
-  await writer.write(steps);
-  assertEquals(client.sent.map(notification), [
-    runs.slice(0, 200).map(({ runId }) => runId).join(","),
-    "*",
-  ]);
+Deno.test("GroupWriter.write() tells no run of an answer to another statement", async () => {
+  const run = new LeasedRun();
+  const trial = new Trial();
+  trial.client.rows["write steps"] = () => [
+    { statementId: "another", lost: [], followed: [run.runId] },
+  ];
+  await assertRejects(() => trial.writer.write([run.step()]), RepositoryError);
+  assertEquals(trial.followed, []);
 });

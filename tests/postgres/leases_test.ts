@@ -19,7 +19,6 @@ import type { PipelineRunTransition } from "../../src/model/row.ts";
 import type { RegistryWarning } from "../../src/model/warning.ts";
 import type { RunStep } from "../../src/repository/run_log.ts";
 import { Database } from "../../src/postgres/client/database.ts";
-import { Notifications } from "../../src/postgres/client/notifications.ts";
 import type { Lease } from "../../src/postgres/leases/lease.ts";
 import { Leases } from "../../src/postgres/leases/leases.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
@@ -55,7 +54,7 @@ class Trial implements Disposable {
   readonly logged: (string | undefined)[] = [];
   /** The steps that were written, in order. */
   readonly steps: StepWrite[] = [];
-  /** How often the instance began to listen. */
+  /** Whether the instance needs notifications. */
   listening = 0;
   /** The error with which the next steps are refused. */
   refusal: Error | undefined;
@@ -75,17 +74,10 @@ class Trial implements Disposable {
         maxQueuedBytes,
         onTrouble: () => {},
       }),
-      notifications: new Notifications({
-        client: {
-          unsafe: () => Promise.resolve([]),
-          listen: () => {
-            this.listening++;
-            return Promise.resolve({ unlisten: () => Promise.resolve() });
-          },
-        },
-        database,
-        warn,
-      }),
+      notifications: {
+        start: () => this.listening++,
+        stop: () => this.listening--,
+      },
       owner: OWNER,
       duration: DURATION,
       renewInterval: RENEW_INTERVAL,
@@ -428,6 +420,16 @@ Deno.test("Lease.claim() begins to renew the lease and to listen", async () => {
   assertEquals(trial.listening, 1);
   await trial.leases.renew();
   assertEquals(trial.renewed, [lease.claimId]);
+});
+
+Deno.test("Leases need notifications from the first lease to the last ending", async () => {
+  using trial = new Trial();
+  const [a, b] = [await trial.claimed(), await trial.claimed()];
+  assertEquals(trial.listening, 1);
+  await a.lease.write(ending(a));
+  assertEquals(trial.listening, 1);
+  await b.lease.write(ending(b));
+  assertEquals(trial.listening, 0);
 });
 
 Deno.test("Lease.write() writes the step under the claim", async () => {

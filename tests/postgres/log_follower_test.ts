@@ -11,7 +11,7 @@ import type { RegistryWarning } from "../../src/model/warning.ts";
 import { Database } from "../../src/postgres/client/database.ts";
 import {
   LogFollower,
-  type WaitingReader,
+  type LogReader,
 } from "../../src/postgres/log/log_follower.ts";
 import type { EventRow } from "../../src/postgres/sql/events.ts";
 import { assertPending } from "../assert_pending.ts";
@@ -27,7 +27,7 @@ const PERMANENT = postgresError("42P01");
 
 /** A reader that waits, and the news that it gets. */
 interface Reader {
-  readonly reader: WaitingReader;
+  readonly reader: LogReader;
   readonly news: Promise<RunEvent[]>;
 }
 
@@ -36,17 +36,33 @@ class Trial {
   readonly client = new StubClient();
   readonly warnings: RegistryWarning[] = [];
   readonly database = new Database(this.client, 60_000);
-  readonly follower = new LogFollower({
-    database: this.database,
-    pollInterval: POLL_INTERVAL,
-    warn: (warning) => this.warnings.push(warning),
-  });
+  /** Whether notifications arrive, and how many need them. */
+  readonly notifications = {
+    arrive: false,
+    needs: 0,
+    start() {
+      this.needs++;
+    },
+    stop() {
+      this.needs--;
+    },
+  };
+  readonly follower: LogFollower;
   #taken = 0;
+
+  constructor(pollInterval: number = POLL_INTERVAL) {
+    this.follower = new LogFollower({
+      database: this.database,
+      notifications: this.notifications,
+      pollInterval,
+      warn: (warning) => this.warnings.push(warning),
+    });
+  }
 
   /** Begins to wait. */
   next(runId: string, after?: number): Reader {
-    const reader = { runId, after };
-    const news = this.follower.next(reader);
+    const reader = this.follower.open(runId);
+    const news = this.follower.next(reader, after);
     news.catch(() => {});
     return { reader, news };
   }
@@ -56,6 +72,17 @@ class Trial {
     await turn();
     assertEquals(this.client.sent.length, ++this.#taken);
     return this.client.sent[this.#taken - 1];
+  }
+
+  /** The poll that was sent since the last query, which is answered. */
+  async poll({ moved = [], unfollowed = [] }: Partial<Polled> = {}): Promise<
+    SentStatement
+  > {
+    const query = await this.query();
+    assertEquals(query.name, "poll");
+    query.answer({ moved, unfollowed });
+    await turn();
+    return query;
   }
 
   /** Begins to wait, and answers the query for it with no news. */
@@ -70,6 +97,12 @@ class Trial {
   get queries(): number {
     return this.client.sent.length;
   }
+}
+
+/** The answer to a poll. */
+interface Polled {
+  moved: string[];
+  unfollowed: string[];
 }
 
 /** The rows of readers that a query asks for. */
@@ -144,26 +177,194 @@ Deno.test("LogFollower.next() stays pending until there is news", async () => {
   const { news } = trial.next("a", 3);
   (await trial.query()).answer();
   await assertPending(news);
-  await time.tickAsync(POLL_INTERVAL);
+  await time.tickAsync(5);
+  assertEquals(asked(await trial.poll({ moved: ["a"] })), [
+    { runId: "a", after: 3 },
+  ]);
   const query = await trial.query();
+  assertEquals(query.name, "read events");
   assertEquals(asked(query), [{ runId: "a", after: 3 }]);
   query.answer({ runId: "a", after: 3, events: [logged(4)] });
   assertEquals(await news, [yielded("a", 4)]);
 });
 
-Deno.test("LogFollower.next() asks again at each poll interval (fault 24)", async () => {
-  using time = new FakeTime();
+Deno.test("LogFollower polls less and less often until the poll interval (fault 24)", async () => {
+  using time = new FakeTime(0);
   const trial = new Trial();
   await trial.waiting("a");
-  for (let i = 0; i < 2; i++) {
-    await time.tickAsync(POLL_INTERVAL - 1);
+  const polls = [5, 10, 20, 40, 80, 160, 320, 640, 1_000, 2_000, 3_000];
+  for (const at of polls) {
+    await time.tickAsync(at - time.now - 1);
     const { queries } = trial;
     await turn();
     assertEquals(trial.queries, queries);
     await time.tickAsync(1);
+    const { parameters } = await trial.poll({ unfollowed: ["a"] });
+    assertEquals(parameters[1], null, "nobody is to notify");
+  }
+});
+
+Deno.test("LogFollower polls soon again once there were events", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  const { reader, news } = await trial.waiting("a", 3);
+  for (const wait of [5, 5, 10, 20]) {
+    await time.tickAsync(wait);
+    await trial.poll();
+  }
+  trial.follower.wake("a");
+  (await trial.query()).answer({ runId: "a", after: 3, events: [logged(4)] });
+  await news;
+  trial.follower.next(reader, 4);
+  (await trial.query()).answer();
+  await turn();
+  await time.tickAsync(5);
+  await trial.poll();
+});
+
+Deno.test("LogFollower polls only now and then if the writer notifies", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  trial.notifications.arrive = true;
+  const { reader, news } = await trial.waiting("a", 3);
+  await time.tickAsync(5);
+  assertEquals((await trial.poll()).parameters[1], "60000");
+  await time.tickAsync(POLL_INTERVAL - 6);
+  await turn();
+  assertEquals(trial.queries, 2);
+  await time.tickAsync(1);
+  await trial.poll();
+  // So it is after the next event too.
+  trial.follower.onNotify("a");
+  (await trial.query()).answer({ runId: "a", after: 3, events: [logged(4)] });
+  await news;
+  trial.follower.next(reader, 4);
+  (await trial.query()).answer();
+  await time.tickAsync(POLL_INTERVAL - 1);
+  await turn();
+  assertEquals(trial.queries, 5);
+  await time.tickAsync(1);
+  await trial.poll();
+});
+
+Deno.test("LogFollower polls soon again if the writer does not notify yet", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  trial.notifications.arrive = true;
+  await trial.waiting("a");
+  await trial.waiting("b");
+  await time.tickAsync(5);
+  assertEquals(askedRuns(await trial.poll({ unfollowed: ["b"] })), ["a", "b"]);
+  await time.tickAsync(5);
+  assertEquals(askedRuns(await trial.poll()), ["b"]);
+  await time.tickAsync(POLL_INTERVAL - 10);
+  assertEquals(askedRuns(await trial.poll()), ["a", "b"]);
+});
+
+Deno.test("LogFollower polls at each poll interval even if events keep coming", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  trial.notifications.arrive = true;
+  const { reader, news } = await trial.waiting("a", 3);
+  await time.tickAsync(5);
+  await trial.poll();
+  let [after, waiting] = [3, news];
+  for (let at = 105; at < 1_000; at += 100) {
+    await time.tickAsync(100);
+    trial.follower.onNotify("a");
+    (await trial.query()).answer({
+      runId: "a",
+      after,
+      events: [logged(++after)],
+    });
+    await waiting;
+    waiting = trial.follower.next(reader, after);
     (await trial.query()).answer();
     await turn();
   }
+  await time.tickAsync(100);
+  await trial.poll();
+});
+
+Deno.test("LogFollower polls soon again when notifications arrive no longer", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  trial.notifications.arrive = true;
+  await trial.waiting("a");
+  await time.tickAsync(5);
+  await trial.poll();
+  trial.notifications.arrive = false;
+  trial.follower.wake("a");
+  (await trial.query()).answer();
+  await time.tickAsync(POLL_INTERVAL - 5);
+  assertEquals((await trial.poll()).parameters[1], null);
+});
+
+Deno.test("LogFollower asks for notifications for four poll intervals", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial(20_000);
+  trial.notifications.arrive = true;
+  await trial.waiting("a");
+  await time.tickAsync(5);
+  assertEquals((await trial.poll()).parameters[1], "80000");
+});
+
+Deno.test("LogFollower polls all who wait as long at once", async () => {
+  using time = new FakeTime(2);
+  const trial = new Trial();
+  await trial.waiting("a");
+  await time.tickAsync(2);
+  await trial.waiting("b");
+  await time.tickAsync(1);
+  assertEquals(askedRuns(await trial.poll()), ["a", "b"]);
+});
+
+Deno.test("LogFollower asks for 1,000 runs in one poll", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  trial.client.rows["read events"] = () => [];
+  for (let i = 0; i < 1_001; i++) trial.next(`${i}`);
+  while (trial.queries < 11) await turn();
+  await time.tickAsync(5);
+  await turn();
+  const [first] = trial.client.named("poll");
+  assertEquals(asked(first).length, 1_000);
+  first.answer({ moved: [], unfollowed: [] });
+  await turn();
+  assertEquals(askedRuns(trial.client.named("poll")[1]), ["1000"]);
+});
+
+Deno.test("LogFollower polls behind the first of the positions of waiting readers", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  trial.next("a", 7);
+  trial.next("a", 5);
+  trial.next("a");
+  trial.next("b");
+  const idle = trial.next("a", 3).reader;
+  trial.client.rows["read events"] = () => [
+    { runId: "a", after: 3, events: [logged(4)] },
+  ];
+  await turn();
+  assertEquals(idle.waiting, undefined);
+  await time.tickAsync(5);
+  await turn();
+  const [poll] = trial.client.named("poll");
+  assertEquals(asked(poll), [{ runId: "a", after: 5 }, { runId: "b" }]);
+});
+
+Deno.test("LogFollower reads and polls by turns", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  await trial.waiting("a");
+  const { news, reader } = trial.next("b", 1);
+  const query = await trial.query();
+  await time.tickAsync(5);
+  query.answer({ runId: "b", after: 1, events: [logged(2)] });
+  await news;
+  trial.follower.next(reader, 2);
+  assertEquals(askedRuns(await trial.poll()), ["a"]);
+  assertEquals(askedRuns(await trial.query()), ["b"]);
 });
 
 Deno.test("LogFollower.next() during a query asks with the next query, at once", async () => {
@@ -219,13 +420,13 @@ Deno.test("LogFollower.wake() asks at once for the readers of a run", async () =
   ]);
 });
 
-Deno.test("LogFollower.wake() without a run asks for all readers", async () => {
+Deno.test("LogFollower.wake() without a run polls all", async () => {
   using _ = new FakeTime();
   const trial = new Trial();
   await trial.waiting("a");
   await trial.waiting("b");
   trial.follower.wake();
-  assertEquals(askedRuns(await trial.query()), ["a", "b"]);
+  assertEquals(askedRuns(await trial.poll()), ["a", "b"]);
 });
 
 Deno.test("LogFollower.wake() sends nothing if nobody waits for the run", async () => {
@@ -234,6 +435,19 @@ Deno.test("LogFollower.wake() sends nothing if nobody waits for the run", async 
   trial.follower.wake();
   await trial.waiting("a");
   trial.follower.wake("b");
+  await turn();
+  assertEquals(trial.queries, 1);
+});
+
+Deno.test("LogFollower.wake() sends nothing if its readers have news and do not wait", async () => {
+  using _ = new FakeTime();
+  const trial = new Trial();
+  const { news } = trial.next("a");
+  const query = await trial.query();
+  query.answer({ runId: "a", after: null, events: [logged(1)] });
+  await news;
+  trial.follower.wake("a");
+  trial.follower.wake();
   await turn();
   assertEquals(trial.queries, 1);
 });
@@ -266,18 +480,18 @@ Deno.test("LogFollower.wake() during a query does not ask again for readers with
   assertEquals(trial.queries, 1);
 });
 
-Deno.test("LogFollower.wake() begins a new poll interval", async () => {
-  using time = new FakeTime();
+Deno.test("LogFollower.wake() begins a new wait", async () => {
+  using time = new FakeTime(0);
   const trial = new Trial();
   await trial.waiting("a");
-  await time.tickAsync(POLL_INTERVAL / 2);
-  trial.follower.wake();
+  await time.tickAsync(4);
+  trial.follower.wake("a");
   (await trial.query()).answer();
-  await time.tickAsync(POLL_INTERVAL - 1);
+  await time.tickAsync(5);
   await turn();
   assertEquals(trial.queries, 2);
   await time.tickAsync(1);
-  await trial.query();
+  await trial.poll();
 });
 
 Deno.test("LogFollower.onNotify() asks for the runs of the notification", async () => {
@@ -288,20 +502,12 @@ Deno.test("LogFollower.onNotify() asks for the runs of the notification", async 
   assertEquals(askedRuns(await trial.query()), ["cc", "aa"]);
 });
 
-Deno.test("LogFollower.onNotify() asks for all readers after a notification of all runs", async () => {
-  using _ = new FakeTime();
-  const trial = new Trial();
-  for (const runId of ["a", "b"]) await trial.waiting(runId);
-  trial.follower.onNotify("*");
-  assertEquals(askedRuns(await trial.query()), ["a", "b"]);
-});
-
-Deno.test("LogFollower.onListen() asks for all readers", async () => {
+Deno.test("LogFollower.onListen() polls all", async () => {
   using _ = new FakeTime();
   const trial = new Trial();
   for (const runId of ["a", "b"]) await trial.waiting(runId);
   trial.follower.onListen();
-  assertEquals(askedRuns(await trial.query()), ["a", "b"]);
+  assertEquals(askedRuns(await trial.poll()), ["a", "b"]);
 });
 
 Deno.test("LogFollower.forget() resolves with no events and asks no longer", async () => {
@@ -315,6 +521,37 @@ Deno.test("LogFollower.forget() resolves with no events and asks no longer", asy
   await time.tickAsync(10 * POLL_INTERVAL);
   await turn();
   assertEquals(trial.queries, 1);
+});
+
+Deno.test("LogFollower needs notifications from when a reader waits until the run has none", async () => {
+  using _ = new FakeTime();
+  const trial = new Trial();
+  const { follower, notifications } = trial;
+  const idle = follower.open("a");
+  assertEquals(notifications.needs, 0);
+  const readers = [
+    await trial.waiting("a", 1),
+    await trial.waiting("a", 2),
+    await trial.waiting("b"),
+  ].map(({ reader }) => reader);
+  assertEquals(notifications.needs, 2);
+  follower.forget(readers[0]);
+  follower.forget(readers[1]);
+  assertEquals(notifications.needs, 2);
+  follower.forget(idle);
+  assertEquals(notifications.needs, 1);
+  follower.forget(readers[2]);
+  assertEquals(notifications.needs, 0);
+});
+
+Deno.test("LogFollower needs no notifications to read what is there", async () => {
+  using _ = new FakeTime();
+  const trial = new Trial();
+  const { reader, news } = trial.next("a");
+  (await trial.query()).answer({ runId: "a", after: null, events: [] });
+  await news;
+  trial.follower.forget(reader);
+  assertEquals(trial.notifications.needs, 0);
 });
 
 Deno.test("LogFollower.forget() leaves the other readers of the run waiting", async () => {
@@ -334,8 +571,8 @@ Deno.test("LogFollower.forget() goes on polling for the other readers", async ()
   const { reader } = await trial.waiting("a");
   await trial.waiting("b");
   trial.follower.forget(reader);
-  await time.tickAsync(POLL_INTERVAL);
-  assertEquals(askedRuns(await trial.query()), ["b"]);
+  await time.tickAsync(5);
+  assertEquals(askedRuns(await trial.poll()), ["b"]);
 });
 
 Deno.test("LogFollower.forget() before the query leaves the reader out of it", async () => {
@@ -352,8 +589,8 @@ Deno.test("LogFollower.forget() of a reader that does not wait changes nothing",
   using _ = new FakeTime();
   const trial = new Trial();
   const { news } = await trial.waiting("a");
-  trial.follower.forget({ runId: "a", after: undefined });
-  trial.follower.forget({ runId: "b", after: undefined });
+  trial.follower.forget(trial.follower.open("a"));
+  trial.follower.forget(trial.follower.open("b"));
   await assertPending(news);
   trial.follower.wake("a");
   await trial.query();
@@ -390,7 +627,7 @@ Deno.test("LogFollower leaves no timer once all who wait have news", async () =>
 });
 
 Deno.test("LogFollower warns of a query that fails, once until one succeeds", async () => {
-  using time = new FakeTime();
+  using time = new FakeTime(0);
   const trial = new Trial();
   const { news } = trial.next("a");
   for (let i = 0; i < 2; i++) {
@@ -406,8 +643,7 @@ Deno.test("LogFollower warns of a query that fails, once until one succeeds", as
   assertInstanceOf(cause, RepositoryError);
   assertEquals(trial.warnings.length, 1);
 
-  (await trial.query()).answer();
-  await turn();
+  await trial.poll();
   await time.tickAsync(POLL_INTERVAL);
   (await trial.query()).fail(PERMANENT);
   await turn();
@@ -415,8 +651,8 @@ Deno.test("LogFollower warns of a query that fails, once until one succeeds", as
   await assertPending(news);
 });
 
-Deno.test("LogFollower asks again a poll interval after a query that failed", async () => {
-  using time = new FakeTime();
+Deno.test("LogFollower polls a poll interval after a query that failed", async () => {
+  using time = new FakeTime(0);
   const trial = new Trial();
   const { news } = trial.next("a", 3);
   (await trial.query()).fail(PERMANENT);
@@ -425,24 +661,22 @@ Deno.test("LogFollower asks again a poll interval after a query that failed", as
   await turn();
   assertEquals(trial.queries, 1);
   await time.tickAsync(1);
+  await trial.poll({ moved: ["a"] });
   const query = await trial.query();
   assertEquals(asked(query), [{ runId: "a", after: 3 }]);
   query.answer({ runId: "a", after: 3, events: [logged(4)] });
   assertEquals(await news, [yielded("a", 4)]);
 });
 
-Deno.test("LogFollower asks for the rest a poll interval after a query that failed", async () => {
-  using time = new FakeTime();
+Deno.test("LogFollower polls the rest a poll interval after a query that failed", async () => {
+  using time = new FakeTime(0);
   const trial = new Trial();
   for (let i = 0; i < 101; i++) trial.next(`${i}`);
   (await trial.query()).fail(PERMANENT);
   await turn();
   assertEquals(trial.queries, 1);
   await time.tickAsync(POLL_INTERVAL);
-  const query = await trial.query();
-  assertEquals(asked(query).length, 100);
-  query.answer();
-  assertEquals(asked(await trial.query()).length, 1);
+  assertEquals(asked(await trial.poll()).length, 101);
 });
 
 Deno.test("LogFollower.wake() asks at once after a query that failed", async () => {
@@ -497,14 +731,18 @@ Deno.test("LogFollower.close() leaves no timer", async () => {
   await assertRejects(() => news, RepositoryError);
 });
 
-Deno.test("LogFollower.close() during a query leaves no timer", async () => {
+Deno.test("LogFollower.close() during a query ends the polling", async () => {
+  using time = new FakeTime();
   const trial = new Trial();
   const { news } = trial.next("a");
   const query = await trial.query();
   trial.follower.close();
-  query.answer({ runId: "a", after: null, events: [logged(1)] });
-  await assertRejects(() => news, RepositoryError);
+  query.answer();
   await turn();
+  await assertRejects(() => news, RepositoryError);
+  await time.tickAsync(10 * POLL_INTERVAL);
+  await turn();
+  assertEquals(trial.queries, 1);
 });
 
 Deno.test("LogFollower.close() ends a query that fails: no warning, no retry", async () => {

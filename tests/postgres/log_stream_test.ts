@@ -37,6 +37,7 @@ class Trial implements Disposable {
   readonly client = new StubClient();
   readonly follower = new LogFollower({
     database: new Database(this.client, 60_000),
+    notifications: { arrive: false, start: () => {}, stop: () => {} },
     pollInterval: 1_000,
     warn: () => {},
   });
@@ -48,6 +49,7 @@ class Trial implements Disposable {
   #ended = false;
 
   constructor() {
+    this.client.rows["poll"] = () => [{ moved: [], unfollowed: [RUN_ID] }];
     this.client.rows["read events"] = ([readers]) => {
       const waiting = JSON.parse(`${readers}`) as { after?: number }[];
       return waiting.flatMap(({ after = null }) => {
@@ -500,11 +502,11 @@ Deno.test("openLogStream() errors a pending read with the reason of its signal, 
   await assertPending(read);
   controller.abort(reason);
   assertStrictEquals(await assertRejects(() => read), reason);
-  const { length } = trial.asked;
+  const { length } = trial.client.sent;
   await trial.time.tickAsync(10_000);
-  trial.follower.wake();
+  trial.follower.wake(RUN_ID);
   await turn();
-  assertEquals(trial.asked.length, length);
+  assertEquals(trial.client.sent.length, length);
 });
 
 Deno.test("openLogStream() stops to read memory when its signal fires", async () => {
@@ -531,11 +533,11 @@ Deno.test("openLogStream() closes a pending read when it is closed, and waits no
   await assertPending(read);
   for (const close of trial.closes) close();
   assertEquals(await read, END);
-  const { length } = trial.asked;
+  const { length } = trial.client.sent;
   await trial.time.tickAsync(10_000);
-  trial.follower.wake();
+  trial.follower.wake(RUN_ID);
   await turn();
-  assertEquals(trial.asked.length, length);
+  assertEquals(trial.client.sent.length, length);
 });
 
 Deno.test("openLogStream() listens to its signal, and can be closed, until it closes", async () => {
@@ -558,11 +560,11 @@ Deno.test("openLogStream() forgets the reader and its signals when it is cancell
   await reader.cancel();
   assertEquals(await read, END);
   assertEquals([watched.listeners.size, trial.closes.size], [0, 0]);
-  const { length } = trial.asked;
+  const { length } = trial.client.sent;
   await trial.time.tickAsync(10_000);
-  trial.follower.wake();
+  trial.follower.wake(RUN_ID);
   await turn();
-  assertEquals(trial.asked.length, length);
+  assertEquals(trial.client.sent.length, length);
 });
 
 Deno.test("openLogStream() of a signal that has fired is not kept", () => {

@@ -74,7 +74,8 @@ class Trial implements AsyncDisposable {
   /** Answers the last NOTIFY and delivers it. */
   async echo(): Promise<void> {
     await this.answer();
-    this.hear(`${this.#lastNotify.parameters[0]}`);
+    const [echo] = `${this.#lastNotify.parameters[0]}`.match(/echo [^"]*/)!;
+    this.hear(echo);
   }
 
   /** How often the instance has notified itself. */

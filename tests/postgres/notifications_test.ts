@@ -9,6 +9,7 @@ import { postgresError, type SentParameters } from "./stub_client.ts";
 
 const ECHO_TIMEOUT = 3_000;
 const PROBE_INTERVAL = 30_000;
+const LINGER = 20_000;
 
 /** Notifications in a time and over a server that a test controls. */
 class Trial implements Disposable {
@@ -28,6 +29,7 @@ class Trial implements Disposable {
   /** Whether notifications arrive. */
   delivers = true;
   #onNotify: ((payload: string) => void) | undefined;
+  #onListen: (() => void) | undefined;
   readonly notifications: Notifications;
 
   constructor(listen = true) {
@@ -54,6 +56,11 @@ class Trial implements Disposable {
     this.#onNotify?.(payload);
   }
 
+  /** Listens again, as a client does that was cut off. */
+  listenAgain(): void {
+    this.#onListen?.();
+  }
+
   readonly #listen = (
     _channel: string,
     onNotify: (payload: string) => void,
@@ -62,6 +69,7 @@ class Trial implements Disposable {
     this.listens++;
     if (this.listenError !== undefined) return Promise.reject(this.listenError);
     this.#onNotify = onNotify;
+    this.#onListen = onListen;
     onListen?.();
     const unlisten = () => {
       this.unlistens++;
@@ -72,8 +80,9 @@ class Trial implements Disposable {
 
   #notify([payload]: SentParameters): Promise<unknown[]> {
     if (this.notifyError !== undefined) return Promise.reject(this.notifyError);
-    this.notified.push(String(payload));
-    if (this.delivers) this.receive(String(payload));
+    const [echo] = String(payload).match(/echo [^"]*/)!;
+    this.notified.push(echo);
+    if (this.delivers) this.receive(echo);
     return Promise.resolve([]);
   }
 
@@ -96,6 +105,73 @@ Deno.test("Notifications.start() listens once, and passes on what arrives", asyn
   assertEquals(trial.messages, []);
 });
 
+Deno.test("Notifications.stop() ends listening 20 s after the last need", async () => {
+  using trial = new Trial();
+  const { notifications } = trial;
+  notifications.start();
+  notifications.start();
+  await passTime(trial.time, 10);
+  notifications.stop();
+  await passTime(trial.time, LINGER + 1_000, 1_000);
+  assertEquals(trial.unlistens, 0);
+  notifications.stop();
+  await passTime(trial.time, LINGER - 100, 100);
+  assertEquals([trial.unlistens, notifications.arrive], [0, true]);
+  await passTime(trial.time, 200, 100);
+  assertEquals([trial.unlistens, notifications.arrive], [1, false]);
+  const { length } = trial.notified;
+  await passTime(trial.time, 2 * PROBE_INTERVAL, 1_000);
+  assertEquals(trial.notified.length, length);
+  notifications.start();
+  await passTime(trial.time, 10);
+  assertEquals([trial.listens, notifications.arrive], [2, true]);
+});
+
+Deno.test("Notifications notifies itself only when it has heard nothing for 30 s", async () => {
+  using trial = new Trial();
+  trial.notifications.start();
+  await passTime(trial.time, 10);
+  assertEquals(trial.notified.length, 1);
+  trial.receive("echo of another instance");
+  await passTime(trial.time, PROBE_INTERVAL + 100, 100);
+  assertEquals(trial.notified.length, 1);
+  await passTime(trial.time, PROBE_INTERVAL, 100);
+  assertEquals(trial.notified.length, 2);
+});
+
+Deno.test("Notifications notifies itself each time that listening begins", async () => {
+  using trial = new Trial();
+  trial.notifications.start();
+  await passTime(trial.time, 10);
+  trial.receive("echo of another instance");
+  trial.listenAgain();
+  await passTime(trial.time, 10);
+  assertEquals(trial.notified.length, 2);
+});
+
+Deno.test("Notifications.start() in time goes on listening", async () => {
+  using trial = new Trial();
+  const { notifications } = trial;
+  notifications.start();
+  notifications.stop();
+  await passTime(trial.time, LINGER / 2, 1_000);
+  notifications.start();
+  await passTime(trial.time, LINGER, 1_000);
+  assertEquals([trial.listens, trial.unlistens], [1, 0]);
+});
+
+Deno.test("Notifications.stop() ends listening while a probe waits for its echo", async () => {
+  using trial = new Trial();
+  trial.delivers = false;
+  trial.notifications.start();
+  trial.notifications.stop();
+  // The first probes come 3, 6 and 39 s after the beginning.
+  await passTime(trial.time, LINGER + 100, 100);
+  const { listens } = trial;
+  await passTime(trial.time, 10 * PROBE_INTERVAL, 1_000);
+  assertEquals([trial.listens, trial.unlistens], [listens, listens]);
+});
+
 Deno.test("Notifications.start() does nothing on a client that cannot listen", async () => {
   using trial = new Trial(false);
   trial.notifications.start();
@@ -113,6 +189,20 @@ Deno.test("Notifications probe whether notifications arrive every 30 s", async (
   await passTime(trial.time, 1_000, 100);
   assertEquals(trial.notified.length, 2);
   assertEquals([trial.listens, trial.messages], [1, []]);
+});
+
+Deno.test("Notifications.arrive says whether the last echo arrived", async () => {
+  using trial = new Trial();
+  const { notifications } = trial;
+  assertEquals(notifications.arrive, false);
+  notifications.start();
+  await passTime(trial.time, 10);
+  assertEquals(notifications.arrive, true);
+  trial.delivers = false;
+  await passTime(trial.time, PROBE_INTERVAL + ECHO_TIMEOUT - 1_000, 1_000);
+  assertEquals(notifications.arrive, true);
+  await passTime(trial.time, 1_100, 100);
+  assertEquals(notifications.arrive, false);
 });
 
 Deno.test("Notifications listen anew when an echo does not arrive, and say so (fault 25)", async () => {
@@ -193,4 +283,18 @@ Deno.test("Notifications.close() stops listening and probing", async () => {
   trial.notifications.start();
   await passTime(trial.time, 10);
   assertEquals(trial.listens, 1);
+});
+
+Deno.test("Notifications.close() leaves no timer, and none begins after it", async () => {
+  using trial = new Trial();
+  const { notifications, time } = trial;
+  notifications.start();
+  await passTime(time, 10);
+  notifications.stop();
+  await notifications.close();
+  await passTime(time, 2_000); // The time limit of UNLISTEN.
+  assertEquals(time.next(), false);
+  notifications.start();
+  notifications.stop();
+  assertEquals(time.next(), false);
 });

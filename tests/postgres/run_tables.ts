@@ -24,6 +24,8 @@ export interface LeaseRow {
   endingId?: string;
   /** When notice was given, in milliseconds from now. */
   noticeIn?: number;
+  /** Until when somebody follows it, in milliseconds from now. */
+  followedFor?: number;
   /** Why somebody asked to abort the run, an hour ago. */
   abortReason?: string;
 }
@@ -100,17 +102,20 @@ export class RunTables implements AsyncDisposable {
       ended = false,
       endingId = null,
       noticeIn = null,
+      followedFor = null,
       abortReason = null,
     } = lease;
     await sql`
       insert into pipeline_run_leases (
         pipeline_run_id, owner, claim, generation, first_seq, last_seq,
-        expires_at, ended_at, ending, notice_at, abort_requested_at, abort_reason
+        expires_at, ended_at, ending, notice_at, followed_until,
+        abort_requested_at, abort_reason
       ) values (
         ${runId}, ${owner}, ${claimId}, ${generation}, ${firstSeq}, ${lastSeq},
         now() + ${expiresIn} * interval '1 millisecond',
         case when ${ended} then now() - interval '1 hour' end, ${endingId},
         now() + ${noticeIn}::float * interval '1 millisecond',
+        now() + ${followedFor}::float * interval '1 millisecond',
         case when ${abortReason}::text is not null
           then now() - interval '1 hour'
         end, ${abortReason}

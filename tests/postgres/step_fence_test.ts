@@ -1,8 +1,6 @@
 import { assertEquals } from "@std/assert";
-import postgres from "postgres";
-import { CHANNEL } from "../../src/postgres/sql/events.ts";
 import { WRITE_STEPS } from "../../src/postgres/sql/writes.ts";
-import { ClaimedRun, OWNER, writeSteps } from "./claimed_run.ts";
+import { answerOf, ClaimedRun, OWNER, writeSteps } from "./claimed_run.ts";
 import { isBlocked, OtherTransaction, RunTables } from "./run_tables.ts";
 
 Deno.test("WRITE_STEPS writes the row, the event and the lease of a run that begins", async () => {
@@ -258,23 +256,32 @@ Deno.test("WRITE_STEPS sets fields", async () => {
   assertEquals(fields.map((found) => ({ ...found })), [{ key: "a", value: 1 }]);
 });
 
-Deno.test("WRITE_STEPS notifies of what it is told, and of nothing otherwise", async () => {
+Deno.test("WRITE_STEPS returns the runs that are followed at this time", async () => {
+  await using tables = await RunTables.open();
+  const claimed = Array.from({ length: 4 }, () => new ClaimedRun(tables));
+  for (const [i, { runId, claimId }] of claimed.entries()) {
+    const followedFor = [undefined, -1_000, 5_000, 5_000][i];
+    await tables.addLease({ runId, claimId, followedFor });
+  }
+  const ended = claimed[3];
+  const runs = [
+    ...claimed.slice(0, 3).map((run) => run.change({ lastSeq: 1 })),
+    ended.change({ lastSeq: 1, endingId: ended.endingId }),
+  ];
+  const { lost, followed } = await answerOf(tables, { runs });
+  assertEquals(lost, []);
+  assertEquals(followed.toSorted(), [claimed[2].runId, ended.runId].toSorted());
+});
+
+Deno.test("WRITE_STEPS returns a run that was followed while it waited for the lease", async () => {
   await using tables = await RunTables.open();
   const claimed = new ClaimedRun(tables);
   await claimed.begin();
-  const runs = [claimed.change()];
-  const heard: string[] = [];
-  const last = Promise.withResolvers<void>();
-  const other = postgres(tables.url, { max: 1 });
-  // Other tests share the channel.
-  await other.listen(CHANNEL, (payload) => {
-    if (payload === "" || payload.endsWith(claimed.runId)) heard.push(payload);
-    if (payload === `last ${claimed.runId}`) last.resolve();
-  });
-  await writeSteps(tables, { runs, notification: `first ${claimed.runId}` });
-  await writeSteps(tables, { runs });
-  await other.notify(CHANNEL, `last ${claimed.runId}`);
-  await last.promise;
-  assertEquals(heard, [`first ${claimed.runId}`, `last ${claimed.runId}`]);
-  await other.end();
+  await using other = await OtherTransaction.begin(tables, (sql) =>
+    sql`
+    update pipeline_run_leases set followed_until = now() + interval '1 minute'`);
+  const written = answerOf(tables, { runs: [claimed.change()] });
+  await isBlocked(tables, "write steps");
+  await other.commit();
+  assertEquals((await written).followed, [claimed.runId]);
 });

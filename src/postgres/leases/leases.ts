@@ -42,7 +42,7 @@ const RETRY_INTERVAL = 0.1;
 export interface LeasesOptions {
   readonly database: Database;
   readonly writes: GroupCommit<Write>;
-  readonly notifications: Notifications;
+  readonly notifications: Pick<Notifications, "start" | "stop">;
   /** The UUID of this instance. */
   readonly owner: string;
   /** How long a lease is, in milliseconds. */
@@ -107,16 +107,18 @@ export class Leases implements LeaseHolder, NotificationListener {
   }
 
   hold(lease: Lease): void {
+    if (this.#held.size === 0) this.#options.notifications.start();
     this.#held.set(lease.runId, lease);
     const early = this.#earlyRequests.get(lease.claimId);
     if (early !== undefined) lease.requestAbort(early.reason);
-    this.#options.notifications.start();
     this.#arm();
   }
 
   release(lease: Lease): void {
-    if (this.#held.get(lease.runId) === lease) this.#held.delete(lease.runId);
+    if (this.#held.get(lease.runId) !== lease) return;
+    this.#held.delete(lease.runId);
     if (this.#held.size > 0) return;
+    this.#options.notifications.stop();
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -1,21 +1,43 @@
 import type { RunEvent } from "../../model/event.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
 import { closedError, type Database } from "../client/database.ts";
-import type { NotificationListener } from "../client/notifications.ts";
-import { type EventRow, READ_EVENTS, toEvent } from "../sql/events.ts";
+import type {
+  NotificationListener,
+  Notifications,
+} from "../client/notifications.ts";
+import { type EventRow, POLL, READ_EVENTS, toEvent } from "../sql/events.ts";
 
-/** How many runs and positions one query asks for at most. */
-const MAX_READERS = 100;
+/** How many runs and positions one query reads at most. */
+const MAX_READ = 100;
 /** How many events of a run one query returns at most. */
 const MAX_EVENTS = 200;
 /** How long their payloads are in all at most, not counting the last one, in bytes. */
 const MAX_BYTES = 64 * 1024;
+/** How many runs one poll asks for at most. */
+const MAX_POLLED = 1_000;
+/** How soon a run is polled after it had news, in milliseconds. */
+const FIRST_WAIT = 5;
+/** For how long a writer notifies of a run that is followed, at least, in milliseconds. */
+const MIN_INTEREST = 60_000;
 
-/** A reader that has read a run up to an event and waits for more. */
-export interface WaitingReader {
+/** A reader of one run's log, and what it waits for. */
+export interface LogReader {
+  readonly run: FollowedRun;
+  after: number | undefined;
+  waiting: PromiseWithResolvers<RunEvent[]> | undefined;
+}
+
+/** A run that has readers. */
+export interface FollowedRun {
   readonly runId: string;
-  /** The number of the last event it knows; `undefined` reads the newest attempt. */
-  readonly after: number | undefined;
+  readonly readers: Set<LogReader>;
+  /** How long it waits for the next poll, in milliseconds; 0 if it just had news. */
+  wait: number;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether it needs notifications: somebody has waited for it. */
+  needsNotifications: boolean;
+  /** Whether its writer notifies of it, as the last poll found. */
+  isNotified: boolean;
 }
 
 /** What one query returned for the readers that wait for the same. */
@@ -29,70 +51,97 @@ interface News {
 /** Options of {@linkcode LogFollower}. */
 export interface LogFollowerOptions {
   readonly database: Database;
-  /** How often to query when nothing wakes the follower, in milliseconds. */
+  readonly notifications: Pick<Notifications, "arrive" | "start" | "stop">;
+  /** How often to query at least when nothing wakes the follower, in milliseconds. */
   readonly pollInterval: number;
   readonly warn: (warning: RegistryWarning) => void;
 }
 
 /**
- * Delivers new events to waiting readers, one query at a time for all: as soon as
- * a reader begins to wait, when woken, and at every poll interval.
+ * Delivers new events to waiting readers, with one query at a time for all.
+ *
+ * It reads a run as soon as a reader begins to wait, and when a notification names the
+ * run. When there is nothing new, it polls which runs have moved, and thereby asks
+ * their writers for notifications. A run whose writer notifies is polled at the poll
+ * interval; others a few milliseconds after their last event, and then less and less
+ * often, until that interval.
  */
 export class LogFollower implements NotificationListener {
   readonly #options: LogFollowerOptions;
-  readonly #waiting = new Map<
-    WaitingReader,
-    PromiseWithResolvers<RunEvent[]>
-  >();
-  readonly #byRun = new Map<string, Set<WaitingReader>>();
-  /** The waiting readers that the next query asks for. */
-  readonly #due = new Set<WaitingReader>();
-  #reading = false;
+  readonly #runs = new Map<string, FollowedRun>();
+  /** The waiting readers whose runs the next query reads. */
+  readonly #due = new Set<LogReader>();
+  /** The runs that the next poll asks for. */
+  readonly #polled = new Set<FollowedRun>();
+  #querying = false;
   #inTrouble = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   constructor(options: LogFollowerOptions) {
     this.#options = options;
   }
 
+  /** Makes a reader of a run's log. */
+  open(runId: string): LogReader {
+    let run = this.#runs.get(runId);
+    if (run === undefined) {
+      run = {
+        runId,
+        readers: new Set(),
+        wait: 0,
+        timer: undefined,
+        needsNotifications: false,
+        isNotified: false,
+      };
+      this.#runs.set(runId, run);
+    }
+    const reader: LogReader = { run, after: undefined, waiting: undefined };
+    run.readers.add(reader);
+    return reader;
+  }
+
   /**
-   * The events that follow the last one a reader knows, once there are any.
+   * The events that follow event number `after`, once there are any; `undefined` reads
+   * the newest attempt.
    *
    * @returns The events; none if the run has ended.
    * @throws {RepositoryError} If the follower is closed.
    */
-  next(reader: WaitingReader): Promise<RunEvent[]> {
+  next(reader: LogReader, after: number | undefined): Promise<RunEvent[]> {
     if (this.#closed) return Promise.reject(closedError());
-    const news = Promise.withResolvers<RunEvent[]>();
-    this.#waiting.set(reader, news);
-    const readers = this.#byRun.get(reader.runId);
-    if (readers === undefined) this.#byRun.set(reader.runId, new Set([reader]));
-    else readers.add(reader);
+    reader.after = after;
+    reader.waiting = Promise.withResolvers();
     this.#due.add(reader);
     this.#schedule();
-    return news.promise;
+    return reader.waiting.promise;
   }
 
-  /** Ends the wait of a reader. */
-  forget(reader: WaitingReader): void {
+  /** Ends a reader. If it waits for events, it gets none. */
+  forget(reader: LogReader): void {
     this.#deliver(reader, []);
-    if (this.#waiting.size === 0) clearTimeout(this.#timer);
+    const { run } = reader;
+    run.readers.delete(reader);
+    if (run.readers.size > 0) return;
+    if (run.needsNotifications) this.#options.notifications.stop();
+    clearTimeout(run.timer);
+    this.#polled.delete(run);
+    this.#runs.delete(run.runId);
   }
 
-  /** Queries at once for the readers of a run, or of all runs. */
+  /** Reads a run at once, or polls all. */
   wake(runId?: string): void {
-    const readers = runId === undefined
-      ? this.#waiting.keys()
-      : this.#byRun.get(runId);
-    if (readers === undefined) return; // The usual case: each written event wakes.
-    for (const reader of readers) this.#due.add(reader);
+    if (runId === undefined) {
+      for (const run of this.#runs.values()) this.#polled.add(run);
+    } else {
+      const run = this.#runs.get(runId);
+      if (run === undefined) return; // The usual case: each written event wakes.
+      this.#read(run);
+    }
     this.#schedule();
   }
 
   onNotify(payload: string): void {
-    if (payload === "*") this.wake();
-    else for (const runId of payload.split(",")) this.wake(runId);
+    for (const runId of payload.split(",")) this.wake(runId);
   }
 
   onListen(): void {
@@ -102,75 +151,162 @@ export class LogFollower implements NotificationListener {
   /** Rejects every wait: resolving with no events would say that the run ended. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
-    for (const news of this.#waiting.values()) news.reject(closedError());
-    this.#waiting.clear();
-    this.#byRun.clear();
+    for (const { timer, readers } of this.#runs.values()) {
+      clearTimeout(timer);
+      for (const reader of readers) {
+        reader.waiting?.reject(closedError());
+        reader.waiting = undefined;
+      }
+    }
+    this.#runs.clear();
     this.#due.clear();
+    this.#polled.clear();
+  }
+
+  #read(run: FollowedRun): void {
+    for (const reader of run.readers) {
+      if (reader.waiting !== undefined) this.#due.add(reader);
+    }
   }
 
   #schedule(): void {
-    if (this.#reading || this.#due.size === 0) return;
-    this.#reading = true;
-    clearTimeout(this.#timer);
-    setImmediate(this.#readDue);
+    if (this.#querying || this.#due.size + this.#polled.size === 0) return;
+    this.#querying = true;
+    setImmediate(this.#query);
   }
 
-  readonly #readDue = async (): Promise<void> => {
-    while (this.#due.size > 0) {
-      const readers = this.#takeDue();
-      try {
-        const news = await this.#options.database.query(READ_EVENTS, {
-          readers: JSON.stringify(
-            Array.from(readers.values(), ([reader]) => reader),
-          ),
-          maxEvents: MAX_EVENTS,
-          maxBytes: MAX_BYTES,
-        }) as News[];
+  readonly #query = async (): Promise<void> => {
+    try {
+      while (this.#due.size + this.#polled.size > 0) {
+        // By turns: neither must hold up the other.
+        if (this.#due.size > 0) await this.#readDue();
+        if (this.#polled.size > 0) await this.#poll();
         this.#inTrouble = false;
-        for (const { runId, after, events } of news) {
-          for (const reader of readers.get(keyOf(runId, after)) ?? []) {
-            this.#deliver(reader, events.map((row) => toEvent(runId, row)));
-          }
-        }
-      } catch (cause) {
-        if (!this.#inTrouble && !this.#closed) {
-          const message = "Reading the log failed and is tried again";
-          this.#options.warn({ kind: "log", message, cause });
-        }
-        this.#inTrouble = true;
-        break;
+      }
+    } catch (cause) {
+      if (!this.#inTrouble && !this.#closed) {
+        const message = "Reading the log failed and is tried again";
+        this.#options.warn({ kind: "log", message, cause });
+      }
+      this.#inTrouble = true;
+      this.#due.clear();
+      this.#polled.clear();
+      for (const run of this.#runs.values()) {
+        this.#pollLater(run, this.#options.pollInterval);
       }
     }
-    this.#reading = false;
-    if (this.#waiting.size === 0) return;
-    this.#timer = setTimeout(() => this.wake(), this.#options.pollInterval);
+    this.#querying = false;
   };
 
+  async #readDue(): Promise<void> {
+    const readers = this.#takeDue();
+    const news = await this.#options.database.query(READ_EVENTS, {
+      readers: JSON.stringify(
+        Array.from(
+          readers.values(),
+          ([{ run: { runId }, after }]) => ({ runId, after }),
+        ),
+      ),
+      maxEvents: MAX_EVENTS,
+      maxBytes: MAX_BYTES,
+    }) as News[];
+    for (const { runId, after, events } of news) {
+      for (const reader of readers.get(keyOf(runId, after)) ?? []) {
+        this.#deliver(reader, events.map((row) => toEvent(runId, row)));
+      }
+    }
+    const runs = [...readers.values()].flat().map(({ run }) => run);
+    for (const run of new Set(runs)) this.#pollLater(run);
+  }
+
   /** The readers to ask for, by what they wait for: many wait for the same. */
-  #takeDue(): Map<string, WaitingReader[]> {
-    const taken = new Map<string, WaitingReader[]>();
+  #takeDue(): Map<string, LogReader[]> {
+    const taken = new Map<string, LogReader[]>();
     for (const reader of this.#due) {
-      const key = keyOf(reader.runId, reader.after ?? null);
+      const key = keyOf(reader.run.runId, reader.after ?? null);
       const alike = taken.get(key);
       if (alike !== undefined) alike.push(reader);
-      else if (taken.size < MAX_READERS) taken.set(key, [reader]);
+      else if (taken.size < MAX_READ) taken.set(key, [reader]);
       else continue;
       this.#due.delete(reader);
     }
     return taken;
   }
 
-  #deliver(reader: WaitingReader, events: RunEvent[]): void {
-    this.#waiting.get(reader)?.resolve(events);
-    this.#waiting.delete(reader);
+  #deliver(reader: LogReader, events: RunEvent[]): void {
+    reader.waiting?.resolve(events);
+    reader.waiting = undefined;
+    reader.run.wait = 0;
     this.#due.delete(reader);
-    const readers = this.#byRun.get(reader.runId);
-    readers?.delete(reader);
-    if (readers?.size === 0) this.#byRun.delete(reader.runId);
+  }
+
+  async #poll(): Promise<void> {
+    const { database, notifications, pollInterval } = this.#options;
+    const runs = this.#takePolled();
+    if (runs.length === 0) return;
+    const interest = Math.max(MIN_INTEREST, 4 * pollInterval);
+    const [answer] = await database.query(POLL, {
+      runs: JSON.stringify(
+        runs.map((run) => ({ runId: run.runId, after: positionOf(run) })),
+      ),
+      interest: notifications.arrive ? interest : undefined,
+    }) as [{ moved: string[]; unfollowed: string[] }];
+    const moved = new Set(answer.moved);
+    const unfollowed = new Set(answer.unfollowed);
+    for (const run of runs) {
+      run.isNotified = !unfollowed.has(run.runId);
+      if (moved.has(run.runId)) this.#read(run);
+      else this.#pollLater(run);
+    }
+  }
+
+  #takePolled(): FollowedRun[] {
+    const taken: FollowedRun[] = [];
+    for (const run of this.#polled) {
+      if (taken.length === MAX_POLLED) break;
+      this.#polled.delete(run);
+      if (isAwaited(run)) taken.push(run);
+    }
+    return taken;
+  }
+
+  /** Polls a run after some time, if somebody waits for it. */
+  #pollLater(run: FollowedRun, wait: number = this.#waitOf(run)): void {
+    clearTimeout(run.timer);
+    if (!isAwaited(run)) return;
+    if (!run.needsNotifications) this.#options.notifications.start();
+    run.needsNotifications = true;
+    run.wait = wait;
+    // At multiples of the wait, so that one poll asks for all who wait as long, and
+    // renews the interest however many events come meanwhile.
+    run.timer = setTimeout(() => {
+      this.#polled.add(run);
+      this.#schedule();
+    }, wait - Date.now() % wait);
+  }
+
+  #waitOf({ wait, isNotified }: FollowedRun): number {
+    const { notifications, pollInterval } = this.#options;
+    return notifications.arrive && isNotified
+      ? pollInterval
+      : Math.min(Math.max(FIRST_WAIT, 2 * wait), pollInterval);
   }
 }
 
 function keyOf(runId: string, after: number | null): string {
   return `${runId} ${after}`;
+}
+
+function isAwaited({ readers }: FollowedRun): boolean {
+  return readers.values().some(({ waiting }) => waiting !== undefined);
+}
+
+/** The lowest number of the events that its waiting readers know; they know the rest. */
+function positionOf({ readers }: FollowedRun): number | undefined {
+  const positions = [...readers]
+    .filter(({ waiting, after }) =>
+      waiting !== undefined && after !== undefined
+    )
+    .map(({ after }) => after!);
+  return positions.length === 0 ? undefined : Math.min(...positions);
 }

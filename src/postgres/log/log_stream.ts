@@ -5,7 +5,7 @@ import type {
   LocalRun,
   SubscribeOptions,
 } from "../../repository/run_log.ts";
-import type { LogFollower, WaitingReader } from "./log_follower.ts";
+import type { LogFollower, LogReader } from "./log_follower.ts";
 
 /** Options of {@linkcode openLogStream}. */
 export interface LogStreamOptions extends SubscribeOptions {
@@ -32,7 +32,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   #lastSeq: number | undefined;
   /** The number up to which the log is read instead of memory. */
   #refillTo = 0;
-  #waiting: WaitingReader | undefined;
+  #reader: LogReader | undefined;
   #ended = false;
   #followed: FollowedStream | undefined;
   #stopListening: (() => void) | undefined;
@@ -82,9 +82,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     this.#followed?.onEnd();
     this.#stopListening?.();
     this.#local?.cancel().catch(() => {});
-    if (this.#waiting !== undefined) {
-      this.#options.follower.forget(this.#waiting);
-    }
+    if (this.#reader !== undefined) this.#options.follower.forget(this.#reader);
   }
 
   #end(controller: ReadableStreamDefaultController<RunEvent>): void {
@@ -105,7 +103,9 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
         this.#refillTo = value.seq;
         if (this.#ended) return undefined;
       }
-      const news = await this.#readLog();
+      const { follower, runId } = this.#options;
+      this.#reader ??= follower.open(runId);
+      const news = await follower.next(this.#reader, this.#lastSeq);
       if (news.length === 0) return undefined;
       this.#buffer = this.#local === undefined
         ? news
@@ -123,14 +123,6 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     this.#lastSeq = local.after;
     this.#local = local.events.getReader();
     if (this.#ended) this.cancel();
-  }
-
-  async #readLog(): Promise<RunEvent[]> {
-    const { runId, follower } = this.#options;
-    this.#waiting = { runId, after: this.#lastSeq };
-    const news = await follower.next(this.#waiting);
-    this.#waiting = undefined;
-    return news;
   }
 
   #lagBefore(event: RunEvent): RunEvent | undefined {

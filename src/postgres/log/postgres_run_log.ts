@@ -49,11 +49,14 @@ export class PostgresRunLog implements RunLog {
     const { database, listener, logRetention, warn } = options;
     this.#database = database;
     this.#logRetention = logRetention;
-    this.#follower = new LogFollower(options);
     this.#notifications = new Notifications({
       client: listener,
       database,
       warn,
+    });
+    this.#follower = new LogFollower({
+      ...options,
+      notifications: this.#notifications,
     });
     this.#leases = new Leases({
       ...options,
@@ -75,7 +78,6 @@ export class PostgresRunLog implements RunLog {
     local: LocalRun,
   ): ReadableStream<RunEvent> {
     const unrecorded = options.durable ? undefined : local.unrecorded;
-    if (unrecorded === undefined) this.#notifications.start();
     return openLogStream({
       ...options,
       runId,

@@ -5,11 +5,83 @@ import { statement } from "./statement.ts";
 /** The channel of all notifications. */
 export const CHANNEL = "pipeline_run_registry";
 
+/**
+ * Notifies, without waiting until the commit is on disk: until then, Postgres holds a
+ * lock that lets only one transaction with notifications commit on the whole server.
+ * https://github.com/postgres/postgres/blob/REL_18_0/src/backend/commands/async.c
+ */
 export const NOTIFY = statement(
   "notify",
-  { payload: "text" },
-  ({ payload }) => `
-  select to_json(pg_notify('${CHANNEL}', ${payload}) is null)::text`,
+  { payloads: "text[]" },
+  ({ payloads }) => `
+  select json_build_array(
+    set_config('synchronous_commit', 'off', true),
+    pg_notify('${CHANNEL}', payload)
+  )::text
+  from unnest(${payloads}) payload`,
+);
+
+/**
+ * Asks which of the runs that readers wait for have moved, each behind the number of
+ * the last event that its readers know, or null. For `interest` milliseconds their
+ * writers are to notify; null asks for no notifications.
+ *
+ * It returns the runs that have moved, and those whose writers do not know of the
+ * interest for at least half of that time: a run without a lease, or one that is being
+ * written. The others notify of everything that this does not return.
+ */
+export const POLL = statement(
+  "poll",
+  { runs: "json", interest: "integer" },
+  ({ runs, interest }) => {
+    const until = `now() + ${interest} * interval '1 millisecond'`;
+    const soon = `now() + ${interest} * interval '0.5 milliseconds'`;
+    return `
+  with asked as (
+    select w."runId" as id, w.after
+    from json_to_recordset(${runs}) w ("runId" uuid, after bigint)
+  ), stale as (
+    select l.pipeline_run_id
+    from asked
+    join pipeline_run_leases l on l.pipeline_run_id = asked.id
+    where l.ended_at is null
+      and coalesce(l.followed_until < ${soon}, ${interest} is not null)
+    for update of l skip locked
+  ), told as (
+    update pipeline_run_leases l
+    set followed_until = ${until}
+    from stale
+    where l.pipeline_run_id = stale.pipeline_run_id
+    -- A lost interest costs a poll.
+    returning l.*, set_config('synchronous_commit', 'off', true)
+  ), found as (
+    select
+      asked.id,
+      case
+        when l.pipeline_run_id is null then
+          exists (
+            select from pipeline_runs r where r.pipeline_run_id = asked.id
+          ) or exists (
+            select from pipeline_run_events e where e.pipeline_run_id = asked.id
+          )
+        -- A write that this update waited for is not in the snapshot.
+        else coalesce(told.ended_at, l.ended_at) is not null
+          or coalesce(told.last_seq, l.last_seq)
+            > coalesce(asked.after, l.first_seq - 1)
+      end as has_moved,
+      coalesce(told.followed_until, l.followed_until) >= ${soon} as is_followed
+    from asked
+    left join pipeline_run_leases l on l.pipeline_run_id = asked.id
+    left join told on told.pipeline_run_id = asked.id
+  )
+  select json_build_object(
+    'moved', coalesce(json_agg(found.id) filter (where found.has_moved), '[]'),
+    'unfollowed', coalesce(
+      json_agg(found.id) filter (where found.is_followed is not true), '[]'
+    )
+  )::text
+  from found`;
+  },
 );
 
 /**

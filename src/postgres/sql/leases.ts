@@ -173,7 +173,9 @@ export const REAP = statement(
       last_seq = l.last_seq + 1
     from expired
     where l.pipeline_run_id = expired.pipeline_run_id
-    returning l.pipeline_run_id, l.ending, l.last_seq
+    returning
+      l.pipeline_run_id, l.ending, l.last_seq,
+      l.followed_until > now() as is_followed
   ), written as (
     ${insertErrored("reaped.ending", reason)}
     from reaped
@@ -201,9 +203,11 @@ export const REAP = statement(
     (select count(*) from reaped),
     (select count(*) from pipeline_run_leases l where ${isExpired})
       > (select count(*) from reaped),
-    case
-      when exists (select from reaped) then pg_notify('${CHANNEL}', '*') is null
-    end
+    (
+      select count(pg_notify('${CHANNEL}', reaped.pipeline_run_id::text))
+      from reaped
+      where reaped.is_followed
+    )
   )::text`;
   },
 );

@@ -28,6 +28,7 @@ export const TABLES = {
     last_seq: "bigint not null",
     expires_at: "timestamptz not null",
     notice_at: "timestamptz",
+    followed_until: "timestamptz",
     ended_at: "timestamptz",
     ending: "uuid",
     abort_requested_at: "timestamptz",
@@ -90,6 +91,22 @@ ${definitions.join("")}      primary key (${PRIMARY_KEYS[table as Table]})
   end if;`;
 });
 
+/** Adds columns that the table of leases did not have at first. */
+function addColumns(
+  ...columns: readonly (keyof typeof TABLES.pipeline_run_leases)[]
+): string[] {
+  return columns.map((column) => `
+  if not exists (
+    select
+    from pg_attribute a
+    where a.attrelid = to_regclass(here || 'pipeline_run_leases')
+      and a.attname = '${column}' and not a.attisdropped
+  ) then
+    alter table pipeline_run_leases
+      add column ${column} ${TABLES.pipeline_run_leases[column]};
+  end if;`);
+}
+
 /**
  * What `migrate()` runs: one statement that makes the tables and indexes that are
  * missing and touches no others. It may run at any time, repeatedly, and from many
@@ -109,14 +126,7 @@ begin
   perform pg_advisory_xact_lock(hashtext('pipeline_run_registry.migrate'));
 ${createTables.join("\n")}
 
-  if not exists (
-    select
-    from pg_attribute a
-    where a.attrelid = to_regclass(here || 'pipeline_run_leases')
-      and a.attname = 'notice_at' and not a.attisdropped
-  ) then
-    alter table pipeline_run_leases add column notice_at timestamptz;
-  end if;
+${addColumns("notice_at", "followed_until").join("\n")}
 
   if to_regclass(here || 'pipeline_runs_run_created_at_idx') is null then
     create index pipeline_runs_run_created_at_idx

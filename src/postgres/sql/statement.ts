@@ -87,6 +87,11 @@ function arrays(batch: Batch<unknown>, items: readonly unknown[]): string[] {
   });
 }
 
+/** The array literal of texts. */
+export function arrayOf(texts: readonly string[]): string {
+  return `{${texts.map(quoted).join(",")}}`;
+}
+
 function quoted(text: string | undefined): string {
   if (text === undefined) return "NULL";
   return `"${/["\\]/.test(text) ? text.replace(/["\\]/g, "\\$&") : text}"`;

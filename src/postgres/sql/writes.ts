@@ -1,6 +1,5 @@
 import type { RunEvent } from "../../model/event.ts";
 import { type PipelineRunStatus, STATUSES } from "../../model/row.ts";
-import { CHANNEL } from "./events.ts";
 import { insertInto } from "./schema.ts";
 import {
   type Batch,
@@ -155,8 +154,8 @@ export const WRITE_WHOLE_RUNS = insertion(
 
 /**
  * Writes the steps of runs in one atomic statement, each fenced by its lease, and the
- * rows and payload fields that wait meanwhile. `notification` is the payload to
- * notify with, if any.
+ * rows and payload fields that wait meanwhile. It returns which of them are lost, and
+ * which are followed elsewhere.
  *
  * The fence updates the lease instead of only reading it: so this waits for a sweep
  * that is ending the same run and then sees that it did, and the other way round. A
@@ -171,7 +170,6 @@ export const WRITE_STEPS = insertion(
     runs: RUNS,
     owner: "uuid",
     leaseDuration: "integer",
-    notification: "text",
     statementId: "text",
   },
   (sql, unlessWritten) => {
@@ -193,7 +191,7 @@ export const WRITE_STEPS = insertion(
       and l.claim = run.claim
       and l.generation = run.generation
       and (l.ended_at is null or l.ending = run.ending)
-    returning l.pipeline_run_id
+    returning l.pipeline_run_id, l.followed_until > now() as is_followed
   ), begun as (
     ${
       insertInto("pipeline_run_leases", {
@@ -241,10 +239,11 @@ export const WRITE_STEPS = insertion(
       from run
       where run.id not in (select pipeline_run_id from allowed)
     ),
-    'notified', case
-      when ${sql.notification} is not null
-        then pg_notify('${CHANNEL}', ${sql.notification}) is null
-    end
+    'followed', (
+      select coalesce(json_agg(held.pipeline_run_id), '[]')
+      from held
+      where held.is_followed
+    )
   )::text`;
   },
 );

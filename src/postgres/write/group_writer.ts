@@ -12,9 +12,6 @@ import {
 } from "../sql/writes.ts";
 import type { StepWrite, Write } from "./write.ts";
 
-/** How many run ids a notification may list: it has at most 8,000 bytes. */
-const MAX_NOTIFIED = 200;
-
 /** Options of {@linkcode GroupWriter}. */
 export interface GroupWriterOptions {
   readonly database: Database;
@@ -22,6 +19,17 @@ export interface GroupWriterOptions {
   readonly owner: string;
   /** How long a lease is, in milliseconds. */
   readonly leaseDuration: number;
+  /** Called with the runs of a group that other instances follow. */
+  readonly onFollowed: (runIds: readonly string[]) => void;
+}
+
+/** The answer to an insertion. */
+interface Answer {
+  readonly statementId?: unknown;
+  /** The runs whose lease is lost. */
+  readonly lost?: readonly string[];
+  /** The runs that other instances follow. */
+  readonly followed?: readonly string[];
 }
 
 /** Writes groups of rows, payload fields and steps, each in one statement. */
@@ -86,9 +94,9 @@ export class GroupWriter {
       runs,
       owner,
       leaseDuration,
-      notification: notificationOf(runs),
       statementId,
     });
+    this.#options.onFollowed(answer.followed ?? []);
     const lost = new Set(answer.lost);
     return new Map(
       steps.filter(({ claim }) => lost.has(claim.runId))
@@ -104,13 +112,13 @@ export class GroupWriter {
   async #execute<P extends Parameters & { statementId: string }>(
     { first, again }: Insertion<P>,
     values: StatementValues<P>,
-  ): Promise<{ lost?: string[] }> {
+  ): Promise<Answer> {
     const { database } = this.#options;
     const [answer = {}] = await database.execute(first, values)
       .catch((error) => {
         if (!isDuplicate(error)) throw error;
         return database.execute(again, values);
-      }) as { statementId?: unknown; lost?: string[] }[];
+      }) as Answer[];
     if (answer.statementId === values.statementId) return answer;
     throw new RepositoryError("The answer is not that of the statement");
   }
@@ -135,15 +143,4 @@ function leaseChanges(steps: readonly StepWrite[]): LeaseChange[] {
 /** Whether a run begins and ends in one statement. */
 function isWhole({ begins, endingId }: LeaseChange): boolean {
   return begins && endingId !== undefined;
-}
-
-/**
- * The ids of the runs to notify of. A run that begins and ends in one statement is
- * left out: nobody can wait for it, unless its id was known before, and then a poll
- * finds it.
- */
-function notificationOf(runs: readonly LeaseChange[]): string | undefined {
-  const ids = runs.filter((run) => !isWhole(run)).map(({ runId }) => runId);
-  if (ids.length > MAX_NOTIFIED) return "*";
-  return ids.length === 0 ? undefined : ids.join(",");
 }
