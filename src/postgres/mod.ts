@@ -17,4 +17,4 @@ export type { PostgresClient, StatementOptions } from "./client/client.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export type { PostgresPipelineRunRepositoryOptions } from "./options.ts";
 export { PostgresPipelineRunRepository } from "./postgres_repository.ts";
-export { schemaSql } from "./sql/schema.ts";
+export { type Migration, migrations, schemaSql } from "./sql/migrations.ts";

@@ -24,7 +24,8 @@ import {
   resolveOptions,
 } from "./options.ts";
 import * as sql from "./sql/rows.ts";
-import { MIGRATE, TABLES } from "./sql/schema.ts";
+import { MIGRATE } from "./sql/migrations.ts";
+import { TABLES } from "./sql/schema.ts";
 import type {
   Parameters,
   Statement,

@@ -4,6 +4,7 @@ import { GROUP_COMMIT_MUTATIONS } from "./group_commit_mutations.ts";
 import { LEASE_MUTATIONS } from "./lease_mutations.ts";
 import { LEASE_STATEMENT_MUTATIONS } from "./lease_statement_mutations.ts";
 import { LOG_MUTATIONS } from "./log_mutations.ts";
+import { MIGRATION_MUTATIONS } from "./migration_mutations.ts";
 import type { Mutation } from "./mutation.ts";
 import { READ_STATEMENT_MUTATIONS } from "./read_statement_mutations.ts";
 import { REGISTRY_MUTATIONS } from "./registry_mutations.ts";
@@ -15,6 +16,7 @@ import { WRITE_STATEMENT_MUTATIONS } from "./write_statement_mutations.ts";
 
 /** All mutations. */
 export const MUTATIONS: readonly Mutation[] = [
+  ...MIGRATION_MUTATIONS,
   ...LEASE_STATEMENT_MUTATIONS,
   ...WRITE_STATEMENT_MUTATIONS,
   ...READ_STATEMENT_MUTATIONS,

@@ -3,7 +3,7 @@ import postgres from "postgres";
 import { startPostgresServer } from "../../bench/postgres_server.ts";
 import { Database } from "../../src/postgres/client/database.ts";
 import { REAP } from "../../src/postgres/sql/leases.ts";
-import { schemaSql } from "../../src/postgres/sql/schema.ts";
+import { schemaSql } from "../../src/postgres/sql/migrations.ts";
 
 Deno.test("REAP begins a notice anew when Postgres restarts", async () => {
   await using server = await startPostgresServer();

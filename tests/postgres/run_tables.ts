@@ -1,7 +1,7 @@
 import postgres from "postgres";
 import type { RunEvent } from "../../src/model/event.ts";
 import { Database } from "../../src/postgres/client/database.ts";
-import { schemaSql } from "../../src/postgres/sql/schema.ts";
+import { schemaSql } from "../../src/postgres/sql/migrations.ts";
 import type {
   Parameters,
   Statement,

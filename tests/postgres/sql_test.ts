@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { READ_ENDING, READ_EVENTS } from "../../src/postgres/sql/events.ts";
 import * as leases from "../../src/postgres/sql/leases.ts";
-import { schemaSql } from "../../src/postgres/sql/schema.ts";
+import { schemaSql } from "../../src/postgres/sql/migrations.ts";
 import { STATUS } from "../../src/postgres/sql/status.ts";
 import {
   WRITE_STEPS,

@@ -1,0 +1,139 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type postgres from "postgres";
+import { RepositoryError } from "../../src/model/errors.ts";
+import {
+  migrations,
+  PostgresPipelineRunRepository,
+  schemaSql,
+} from "../../src/postgres/mod.ts";
+import { TABLES } from "../../src/postgres/sql/schema.ts";
+import { type Database, openDatabase } from "./open_database.ts";
+
+/** The columns with their types, and the indexes. */
+async function layout({ sql, schema }: Database): Promise<string[]> {
+  const columns = await sql`
+    select concat_ws(
+      ' ', table_name, column_name, udt_name, is_nullable, column_default
+    ) as line
+    from information_schema.columns
+    where table_schema = ${schema}`;
+  const indexes = await sql`
+    select replace(indexdef, ${`${schema}.`}, '') as line
+    from pg_indexes
+    where schemaname = ${schema}`;
+  return [...columns, ...indexes].map(({ line }) => line).sort();
+}
+
+async function applied(sql: postgres.Sql): Promise<number[]> {
+  const rows = await sql`
+    select version from pipeline_run_migrations order by version`;
+  return rows.map(({ version }) => version);
+}
+
+/** A database in the version that a number of steps leads to. */
+async function migrated(steps: number): Promise<Database> {
+  const database = await openDatabase();
+  for (const { sql } of migrations.slice(0, steps)) {
+    await database.sql.unsafe(sql);
+  }
+  return database;
+}
+
+const VERSIONS = migrations.map(({ version }) => version);
+
+Deno.test("migrations are numbered from 1 on", () => {
+  assertEquals(VERSIONS, migrations.map((_, index) => index + 1));
+});
+
+for (const version of [0, ...VERSIONS]) {
+  for (const isRecorded of [true, false]) {
+    const recorded = isRecorded ? "" : " that records no steps";
+    Deno.test(`PostgresPipelineRunRepository.migrate() brings a database of version ${version}${recorded} forward`, async () => {
+      await using fresh = await openDatabase();
+      await fresh.sql.unsafe(schemaSql);
+      await using database = await migrated(version);
+      if (!isRecorded && version > 0) {
+        await database.sql`drop table pipeline_run_migrations`;
+      }
+      await new PostgresPipelineRunRepository(database.sql).migrate();
+      assertEquals(await layout(database), await layout(fresh));
+      assertEquals(await applied(database.sql), VERSIONS);
+    });
+  }
+}
+
+Deno.test("migrations can be taken one by one, and again", async () => {
+  await using database = await migrated(VERSIONS.length);
+  const before = await layout(database);
+  for (const { sql } of migrations) await database.sql.unsafe(sql);
+  await database.sql.unsafe(schemaSql);
+  assertEquals(await layout(database), before);
+  assertEquals(await applied(database.sql), VERSIONS);
+});
+
+Deno.test("PostgresPipelineRunRepository.migrate() refuses tables of a newer release", async () => {
+  await using database = await migrated(VERSIONS.length);
+  const repository = new PostgresPipelineRunRepository(database.sql);
+  const newer = VERSIONS.length + 1;
+  await database.sql`
+    insert into pipeline_run_migrations (version, name)
+    values (${newer}, 'what is to come')`;
+  const before = await layout(database);
+  const error = await assertRejects(
+    () => repository.migrate(),
+    RepositoryError,
+    `The tables have version ${newer}, but this release knows only ${VERSIONS.length}`,
+  );
+  assert(!error.transient);
+  assertEquals(await layout(database), before);
+});
+
+Deno.test("PostgresPipelineRunRepository.migrate() finds where the attempt of an old lease begins", async () => {
+  const first = VERSIONS.length -
+    migrations.findIndex(({ name }) => name.startsWith("where the attempt"));
+  await using database = await migrated(VERSIONS.length - first);
+  const { sql } = database;
+  const [once, resumed, silent] = [1, 2, 2].map((generation) => ({
+    runId: crypto.randomUUID(),
+    generation,
+  }));
+  for (const { runId, generation } of [once, resumed, silent]) {
+    await sql`
+      insert into pipeline_run_leases (
+        pipeline_run_id, owner, claim, generation, last_seq, expires_at
+      )
+      values (${runId}, ${runId}, ${runId}, ${generation}, 5, now())`;
+  }
+  for (const [seq, kind] of [[1, "Started"], [3, "Started"], [5, "Yield"]]) {
+    await sql`
+      insert into pipeline_run_events (pipeline_run_id, seq, kind, at)
+      values (${resumed.runId}, ${seq}, ${kind}, now())`;
+  }
+  await new PostgresPipelineRunRepository(sql).migrate();
+  const found = await sql`
+    select pipeline_run_id as id, first_seq::integer as first
+    from pipeline_run_leases`;
+  assertEquals(
+    new Map(found.map(({ id, first }) => [id, first])),
+    new Map([[once.runId, 1], [resumed.runId, 3], [silent.runId, 6]]),
+  );
+});
+
+Deno.test("The statements know the columns that the migrations make", async () => {
+  await using database = await migrated(VERSIONS.length);
+  const { sql, schema } = database;
+  const columns = await sql`
+    select table_name as table, column_name as name, udt_name as type
+    from information_schema.columns
+    where table_schema = ${schema}
+      and table_name <> 'pipeline_run_migrations'`;
+  const SHORT: Record<string, string> = { integer: "int4", bigint: "int8" };
+  assertEquals(
+    columns.map(({ table, name, type }) => `${table} ${name} ${type}`).sort(),
+    Object.entries(TABLES).flatMap(([table, columns]) =>
+      Object.entries(columns).map(([name, type]) =>
+        `${table} ${name} ${SHORT[type] ?? type}`
+      )
+    ).sort(),
+  );
+});
