@@ -74,6 +74,13 @@ export interface PostgresPipelineRunRepositoryOptions {
    */
   logRetention?: number;
   /**
+   * The schema of the tables, which `migrate()` makes if need be. Letters, digits and
+   * underscores, 63 at most. Its `datasets` is the one that rows are attributed with.
+   *
+   * @default {the search path of the connection}
+   */
+  schema?: string;
+  /**
    * The client that listens for notifications: one that reaches Postgres directly if
    * `client` goes through a transaction pooler, or `false` for none. A client of
    * `npm:postgres` that once failed to listen again, as after a failover, can be made to
@@ -92,14 +99,16 @@ export interface PostgresPipelineRunRepositoryOptions {
 
 type Defaulted = Omit<
   PostgresPipelineRunRepositoryOptions,
-  "listener" | "onClose" | "onWarning"
+  "listener" | "onClose" | "onWarning" | "schema"
 >;
 
 /** The options with their defaults. */
-export interface ResolvedOptions
-  extends
-    Required<Defaulted>,
-    Pick<PostgresPipelineRunRepositoryOptions, "listener" | "onClose"> {
+export interface ResolvedOptions extends
+  Required<Defaulted>,
+  Pick<
+    PostgresPipelineRunRepositoryOptions,
+    "listener" | "onClose" | "schema"
+  > {
   /** Calls `onWarning`; it never throws. */
   readonly warn: (warning: RegistryWarning) => void;
 }
@@ -144,6 +153,12 @@ export function resolveOptions(
       number,
       "positive",
       (value) => value > 0,
+    );
+  }
+  const { schema } = options;
+  if (schema !== undefined && !/^[A-Za-z_]\w{0,62}$/.test(schema)) {
+    throw new RangeError(
+      `Cannot create repository: schema must be a name of letters, digits and underscores, received ${schema}`,
     );
   }
   return {

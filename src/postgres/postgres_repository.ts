@@ -110,13 +110,14 @@ export class PostgresPipelineRunRepository
       listener,
       maxQueuedBytes,
       onClose,
+      schema,
       shared,
       statementTimeout,
       warn,
       writeTimeout,
       ...following
     } = resolveOptions(options);
-    const database = new Database(client, statementTimeout);
+    const database = new Database(client, statementTimeout, schema);
     const instance = {
       database,
       owner: crypto.randomUUID(),
@@ -156,21 +157,22 @@ export class PostgresPipelineRunRepository
   }
 
   /**
-   * Makes the tables and indexes that are missing, and checks the columns of
-   * those that exist. It may run at any time, repeatedly, and from many instances at
+   * Takes the {@linkcode migrations} that the tables have not had, and checks their
+   * columns. It may run at any time, repeatedly, and from many instances at
    * once, for 10 minutes at most. {@linkcode schemaSql} is what it runs.
    *
-   * @throws {RepositoryError} If Postgres fails, or a table lacks a column.
+   * @throws {RepositoryError} If Postgres fails, a newer release has migrated the
+   * tables, or one lacks a column.
    */
   async migrate(): Promise<void> {
     // If Postgres does not answer at all, this fails in the usual time.
     await this.#database.execute(sql.HAS_DATASETS, {});
     await this.#database.execute(MIGRATE, {}, MIGRATE_TIMEOUT);
+    const pairs = await this.#database.query(sql.GET_COLUMNS, {});
+    const found = new Set((pairs as [string, string][]).map(String));
     for (const [table, columns] of Object.entries(TABLES)) {
-      const found = await this.#database.query(sql.GET_COLUMNS, { table });
-      const missing = Object.keys(columns).filter((name) =>
-        !found.includes(name)
-      );
+      const missing = Object.keys(columns)
+        .filter((column) => !found.has(String([table, column])));
       if (missing.length > 0) {
         throw new RepositoryError(
           `Table ${table} lacks the columns ${missing.join(", ")}`,

@@ -113,18 +113,4 @@ export const EQUIVALENTS: readonly Equivalent[] = [
     replace: "from doomed`",
     reason: "It has locked what it deletes, so nobody else can.",
   },
-  {
-    file: "postgres/sql/rows.ts",
-    name: "GET_COLUMNS leaves out system columns",
-    find: "a.attnum > 0\n",
-    replace: "true\n",
-    reason: "No table has a column of the name of a system column.",
-  },
-  {
-    file: "postgres/sql/rows.ts",
-    name: "GET_COLUMNS leaves out dropped columns",
-    find: "and not a.attisdropped",
-    replace: "",
-    reason: "Postgres renames a column that is dropped.",
-  },
 ];

@@ -1,5 +1,6 @@
 import { type Mutation, mutationsOf } from "./mutation.ts";
 
+const STATEMENT = "postgres/sql/statement.ts";
 const MIGRATIONS = "postgres/sql/migrations.ts";
 
 /** The steps that make the tables. */
@@ -36,7 +37,7 @@ export const MIGRATION_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "One instance migrates at a time",
-      "  perform pg_advisory_xact_lock(hashtext('pipeline_run_registry.migrate'));\n",
+      "  perform pg_advisory_xact_lock(hashtext('pipeline_run_registry.migrate'));",
       "",
     ],
     [
@@ -89,5 +90,49 @@ export const MIGRATION_MUTATIONS: readonly Mutation[] = [
       "l.last_seq + 1\n      )",
       "l.last_seq\n      )",
     ],
+  ]),
+  ...mutationsOf(MIGRATIONS, [
+    "postgres/migrations_test.ts",
+    "postgres/postgres_repository_test.ts",
+  ], [
+    [
+      "The schema is made if need be",
+      "  if to_regnamespace('\"${schema}\"') is null then",
+      "  if false then",
+    ],
+    [
+      "A schema that is there is used",
+      "  if to_regnamespace('\"${schema}\"') is null then",
+      "  if true then",
+    ],
+    [
+      "The tables are made in the schema",
+      "  perform set_config('search_path', '\"${schema}\"', true);",
+      "",
+    ],
+    [
+      "The search path stays as it was",
+      "  perform set_config('search_path', '\"${schema}\"', true);",
+      "  perform set_config('search_path', '\"${schema}\"', false);",
+    ],
+  ]),
+  ...mutationsOf(STATEMENT, ["postgres/migrations_test.ts"], [
+    [
+      "Leases are found in the schema",
+      "payload_fields|leases|events",
+      "payload_fields|events",
+    ],
+    [
+      "Payload fields are found in the schema",
+      "payload_fields|leases|events",
+      "leases|events",
+    ],
+    [
+      "Events are found in the schema",
+      "payload_fields|leases|events",
+      "payload_fields|leases",
+    ],
+    ["Datasets are found in the schema", "|datasets)", ")"],
+    ["Rows are found in the schema", "(pipeline_runs|", "("],
   ]),
 ];

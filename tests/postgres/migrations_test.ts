@@ -1,12 +1,20 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
 import { RepositoryError } from "../../src/model/errors.ts";
+import { PipelineRunRegistry } from "../../mod.ts";
 import {
+  connect,
   migrations,
   PostgresPipelineRunRepository,
   schemaSql,
 } from "../../src/postgres/mod.ts";
+import * as events from "../../src/postgres/sql/events.ts";
+import * as leases from "../../src/postgres/sql/leases.ts";
+import { MIGRATE } from "../../src/postgres/sql/migrations.ts";
+import * as rows from "../../src/postgres/sql/rows.ts";
 import { TABLES } from "../../src/postgres/sql/schema.ts";
+import * as status from "../../src/postgres/sql/status.ts";
+import * as writes from "../../src/postgres/sql/writes.ts";
 import { type Database, openDatabase } from "./open_database.ts";
 
 /** The columns with their types, and the indexes. */
@@ -136,4 +144,50 @@ Deno.test("The statements know the columns that the migrations make", async () =
       )
     ).sort(),
   );
+});
+
+Deno.test("Every statement finds its tables in a schema that is not in the search path", async () => {
+  await using database = await openDatabase();
+  const { schema, sql } = database;
+  await sql.unsafe(MIGRATE.textIn(schema));
+  await sql`create table datasets (id uuid, name text, owner_id uuid)`;
+  await using elsewhere = await openDatabase();
+  const statements = [events, leases, rows, status, writes]
+    .flatMap((module) => Object.values<unknown>(module))
+    .flatMap((value) => {
+      if (typeof value !== "object" || value === null) return [];
+      return "first" in value ? Object.values<unknown>(value) : [value];
+    })
+    .filter((value) => typeof value === "object" && "textIn" in value!) as {
+      textIn(schema: string): string;
+    }[];
+  assert(statements.length > 20);
+  for (const statement of statements) {
+    const text = statement.textIn(schema);
+    await elsewhere.sql.unsafe(`explain (generic_plan) ${text}`).simple();
+  }
+});
+
+Deno.test("Instances share their runs in a schema", async () => {
+  await using database = await openDatabase();
+  const { sql, schema } = database;
+  await using elsewhere = await openDatabase();
+  const open = () => connect(elsewhere.url, { schema, max: 1 });
+  await using one = await open();
+  await using other = await open();
+  await using registry = new PipelineRunRegistry({ repository: one });
+  await using follower = new PipelineRunRegistry({ repository: other });
+  const { runId, outcome } = await registry.registerBackground(
+    { pipelineName: "work" },
+    async function* () {
+      yield 1;
+    },
+  );
+  const kinds: string[] = [];
+  for await (const { kind } of follower.subscribe(runId)) kinds.push(kind);
+  assertEquals(kinds, ["Started", "Yield", "Completed"]);
+  assert((await outcome).durable);
+  const [{ count }] = await sql`
+    select count(*)::int from pipeline_run_events`;
+  assertEquals(count, 3);
 });

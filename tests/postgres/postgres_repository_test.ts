@@ -83,6 +83,28 @@ testRepository("PostgresPipelineRunRepository on cognee's table", async () => {
   };
 });
 
+testRepository("PostgresPipelineRunRepository in a schema", async () => {
+  const stack = new AsyncDisposableStack();
+  const { sql, schema } = stack.use(await openDatabase());
+  const other = `Other_${schema}`.slice(0, 63);
+  stack.defer(async () => {
+    await sql.unsafe(`drop schema "${other}" cascade`);
+  });
+  const repository = stack.use(
+    new PostgresPipelineRunRepository(sql, { schema: other }),
+  );
+  await repository.migrate();
+  return {
+    repository,
+    async [Symbol.asyncDispose]() {
+      const tables = await sql`
+        select from pg_tables where schemaname = ${schema}`;
+      assertEquals(tables.length, 0, "tables in the search path");
+      await stack.disposeAsync();
+    },
+  };
+});
+
 testRepository(
   "PostgresPipelineRunRepository with a client that renames columns",
   async () => {
@@ -578,5 +600,19 @@ Deno.test("PostgresPipelineRunRepository refuses options that are out of range (
         `Cannot create repository: ${name} must be`,
       );
     }
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository refuses a schema whose name would need quotes", () => {
+  const client: PostgresClient = { unsafe: () => Promise.resolve([]) };
+  for (const schema of ["", "1a", "a b", 'a"b', "a'b", "a.b", "a".repeat(64)]) {
+    assertThrows(
+      () => new PostgresPipelineRunRepository(client, { schema }),
+      RangeError,
+      "Cannot create repository: schema must be",
+    );
+  }
+  for (const schema of ["a", "_A1", "a".repeat(63)]) {
+    new PostgresPipelineRunRepository(client, { schema });
   }
 });

@@ -40,15 +40,20 @@ export interface QueryOptions {
 export class Database {
   readonly #client: PostgresClient;
   readonly #timeout: number;
+  readonly #schema: string | undefined;
+  /** The texts for tables in the schema, by that for tables in the search path. */
+  readonly #texts = new Map<string, string>();
   readonly #closed = new AbortController();
 
   /**
    * @param client The client.
    * @param timeout How long to wait for an answer, in milliseconds.
+   * @param schema The schema of the tables, if they are not in the search path.
    */
-  constructor(client: PostgresClient, timeout: number) {
+  constructor(client: PostgresClient, timeout: number, schema?: string) {
     this.#client = client;
     this.#timeout = timeout;
+    this.#schema = schema;
   }
 
   /**
@@ -68,7 +73,7 @@ export class Database {
     const missed = new AbortController();
     let rows: readonly unknown[];
     try {
-      const answer = this.#client.unsafe(statement.text, parameters, {
+      const answer = this.#client.unsafe(this.#textOf(statement), parameters, {
         prepare: true,
         signal: missed.signal,
       });
@@ -134,6 +139,16 @@ export class Database {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #textOf<P extends Parameters>(statement: Statement<P>): string {
+    if (this.#schema === undefined) return statement.text;
+    let text = this.#texts.get(statement.text);
+    if (text === undefined) {
+      text = statement.textIn(this.#schema);
+      this.#texts.set(statement.text, text);
+    }
+    return text;
   }
 }
 

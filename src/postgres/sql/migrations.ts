@@ -1,4 +1,4 @@
-import { statement } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 
 /** A step from one version of the tables to the next. */
 export interface Migration {
@@ -141,7 +141,7 @@ const LATEST = STEPS.length;
 export const migrations: readonly Migration[] = STEPS.map((step, index) => ({
   version: index + 1,
   name: step.name,
-  sql: migrationOf(stepOf(step, index)),
+  sql: migrationOf([stepOf(step, index)]),
 }));
 
 /**
@@ -151,21 +151,31 @@ export const migrations: readonly Migration[] = STEPS.map((step, index) => ({
  *
  * A `pipeline_runs` table that cognee made only gets the missing indexes.
  */
-export const schemaSql: string = migrationOf(...STEPS.map(stepOf));
+export const schemaSql: string = migrationOf(STEPS.map(stepOf));
 
-/** Runs {@linkcode schemaSql}. */
-export const MIGRATE = statement("migrate", {}, () => schemaSql);
+/** Runs {@linkcode schemaSql}, or the same in a schema, which it makes if need be. */
+export const MIGRATE: Statement<Record<never, never>> = {
+  text: `/* migrate */ ${schemaSql}`,
+  textIn: (schema) => `/* migrate */ ${migrationOf(STEPS.map(stepOf), schema)}`,
+  values: () => [],
+};
 
 /** A statement that takes steps, one instance at a time. */
-function migrationOf(...steps: string[]): string {
+function migrationOf(steps: readonly string[], schema?: string): string {
+  const go = schema === undefined ? "" : `
+  if to_regnamespace('"${schema}"') is null then
+    create schema "${schema}";
+  end if;
+  perform set_config('search_path', '"${schema}"', true);`;
   return `do $migration$
 declare
-  here text := quote_ident(current_schema()) || '.';
+  here text;
   found integer;
 begin
   -- Two migrations at once would both find nothing. The lock ends with the statement,
   -- so it holds behind a transaction pooler too.
-  perform pg_advisory_xact_lock(hashtext('pipeline_run_registry.migrate'));
+  perform pg_advisory_xact_lock(hashtext('pipeline_run_registry.migrate'));${go}
+  here := quote_ident(current_schema()) || '.';
   ${
     createTable("pipeline_run_migrations", [
       "version integer primary key",

@@ -21,16 +21,14 @@ const ATTRIBUTION = {
   join: "left join datasets d on d.id = r.dataset_id",
 };
 
-/** The columns of a table, as this connection finds it. */
-export const GET_COLUMNS = statement(
-  "get columns",
-  { table: "text" },
-  ({ table }) => `
-  select to_json(a.attname)::text
-  from pg_attribute a
-  where a.attrelid = to_regclass(${table}) and a.attnum > 0
-    and not a.attisdropped`,
-);
+/** The columns of the tables, as this connection finds them: `[table, column]`. */
+export const GET_COLUMNS = statement("get columns", {}, () => `
+  select json_build_array(c.relname, a.attname)::text
+  from pg_class c
+  join pg_attribute a on a.attrelid = c.oid
+  where c.oid in (${
+  Object.keys(TABLES).map((table) => `to_regclass('${table}')`).join(", ")
+})`);
 
 export const LATEST_STATUS = statement(
   "latest status",
@@ -57,7 +55,7 @@ export const LIST_BY_PIPELINE = list(["dataset_id", "pipeline_name"]);
 export const LIST_RECENT_ATTRIBUTED = list([], ATTRIBUTION);
 export const LIST_BY_DATASET_ATTRIBUTED = list(["dataset_id"], ATTRIBUTION);
 
-export const HAS_DATASETS = statement("has datasets", {}, () => `
+export const HAS_DATASETS = statement("has attribution", {}, () => `
   select to_json(to_regclass('datasets') is not null)::text`);
 
 /** The newest row of each pipeline. */

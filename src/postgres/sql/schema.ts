@@ -64,7 +64,7 @@ export function typeOf<T extends Table>(
 export function insertInto<T extends Table>(
   table: T,
   values: { readonly [Column in keyof typeof TABLES[T]]?: string },
-  alias: string = table,
+  alias = "new",
 ): string {
   const columns = Object.keys(values).join(", ");
   const expressions = Object.values(values).join(", ");

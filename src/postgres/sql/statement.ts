@@ -19,9 +19,15 @@ export type StatementValues<P extends Parameters> = {
 export interface Statement<P extends Parameters> {
   /** Its text, which begins with its name in a comment. */
   readonly text: string;
+  /** Its text for tables in a schema, instead of those in the search path. */
+  textIn(schema: string): string;
   /** The values in the order of their numbers. */
   values(values: StatementValues<P>): (string | null)[];
 }
+
+/** The tables of ours and of cognee's that statements name. */
+const TABLE =
+  /\b(pipeline_runs|pipeline_run_(payload_fields|leases|events)|datasets)\b/g;
 
 /**
  * Makes a statement and numbers its parameters.
@@ -45,8 +51,11 @@ export function statement<P extends Parameters>(
       ? next(parameter)
       : unnest(key, parameter, next);
   }
+  const body = text(sql as Record<keyof P, string>);
+  const comment = `/* ${name} */`;
   return {
-    text: `/* ${name} */ ${text(sql as Record<keyof P, string>)}`,
+    text: `${comment} ${body}`,
+    textIn: (schema) => `${comment} ${body.replace(TABLE, `"${schema}".$&`)}`,
     values: (values) =>
       Object.entries(parameters).flatMap(([key, parameter]) =>
         typeof parameter === "string"
