@@ -67,8 +67,9 @@ export interface PostgresPipelineRunRepositoryOptions {
    */
   pollInterval?: number;
   /**
-   * How long the events of a run stay in the log after its end, in milliseconds;
-   * `Infinity` keeps them. The audit trail is always kept.
+   * How long the events of a run and its lease stay after its end, in milliseconds, the
+   * lease for 10 minutes at least; `Infinity` keeps them. If the run's id is used again
+   * after that, its events are numbered from 1 again. The audit trail is always kept.
    *
    * @default {86_400_000}
    */

@@ -347,8 +347,8 @@ export const LEASE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "REAP bounds what it ends",
-      "    limit ${limit}\n    for update",
-      "    for update",
+      "    limit ${limit}\n    for update skip",
+      "    for update skip",
     ],
     [
       "REAP does not wait to end a lease",

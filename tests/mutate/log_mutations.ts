@@ -472,8 +472,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Infinite retention prunes nothing",
-      "this.#logRetention === Infinity ? 0 : await",
-      "await",
+      "    if (retention === Infinity) return 0;\n",
+      "",
     ],
     [
       "Pruning goes on while there is more",
@@ -499,6 +499,35 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "close() stops renewing",
       "    this.#leases.close();\n",
       "",
+    ],
+  ]),
+  ...mutationsOf("postgres/log/postgres_run_log.ts", [
+    "postgres/lease_retention_test.ts",
+  ], [
+    [
+      "A sweep prunes leases",
+      "    await this.#pruneBy(PRUNE_LEASES, Math.max(retention, LEASE_RETENTION));\n",
+      "",
+    ],
+    [
+      "Leases stay as long as events",
+      "Math.max(retention, LEASE_RETENTION)",
+      "LEASE_RETENTION",
+    ],
+    [
+      "Leases stay for 10 minutes at least",
+      "Math.max(retention, LEASE_RETENTION)",
+      "retention",
+    ],
+    [
+      "Leases need not stay for longer",
+      "LEASE_RETENTION = 600_000;",
+      "LEASE_RETENTION = 700_000;",
+    ],
+    [
+      "Leases stay for 10 minutes",
+      "LEASE_RETENTION = 600_000;",
+      "LEASE_RETENTION = 500_000;",
     ],
   ]),
 ];

@@ -5,10 +5,7 @@ const MIGRATIONS = "postgres/sql/migrations.ts";
 
 /** The steps that make the tables. */
 export const MIGRATION_MUTATIONS: readonly Mutation[] = [
-  ...mutationsOf(MIGRATIONS, [
-    "postgres/migrations_test.ts",
-    "postgres/postgres_repository_test.ts",
-  ], [
+  ...mutationsOf(MIGRATIONS, ["postgres/migrations_test.ts"], [
     [
       "Versions begin with 1",
       "  version: index + 1,",
@@ -91,10 +88,7 @@ export const MIGRATION_MUTATIONS: readonly Mutation[] = [
       "l.last_seq\n      )",
     ],
   ]),
-  ...mutationsOf(MIGRATIONS, [
-    "postgres/migrations_test.ts",
-    "postgres/postgres_repository_test.ts",
-  ], [
+  ...mutationsOf(MIGRATIONS, ["postgres/migrations_test.ts"], [
     [
       "The schema is made if need be",
       "  if to_regnamespace('\"${schema}\"') is null then",

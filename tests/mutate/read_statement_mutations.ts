@@ -470,4 +470,41 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "",
     ],
   ]),
+  ...mutationsOf("postgres/sql/leases.ts", ["postgres/prune_fence_test.ts"], [
+    [
+      "PRUNE_LEASES keeps live leases, and others for the retention",
+      "where l.ended_at < now() - ${retention} * interval '1 millisecond'",
+      "where ${retention} > 0",
+    ],
+    [
+      "PRUNE_LEASES counts the retention in milliseconds",
+      "where l.ended_at < now() - ${retention} * interval '1 millisecond'",
+      "where l.ended_at < now() - ${retention} * interval '1 second'",
+    ],
+    [
+      "PRUNE_LEASES keeps the leases of runs with events",
+      "      and not exists (\n        select\n        from pipeline_run_events e",
+      "      and exists (\n        select\n        from pipeline_run_events e",
+    ],
+    [
+      "PRUNE_LEASES looks at the run's own events",
+      "        from pipeline_run_events e\n        where e.pipeline_run_id = l.pipeline_run_id\n      )\n    limit",
+      "        from pipeline_run_events e\n      )\n    limit",
+    ],
+    [
+      "PRUNE_LEASES bounds what it deletes",
+      "    limit ${limit}\n    for update of l",
+      "    for update of l",
+    ],
+    [
+      "PRUNE_LEASES does not wait for others",
+      "for update of l skip locked\n  ), deleted",
+      "for update of l\n  ), deleted",
+    ],
+    [
+      "PRUNE_LEASES deletes what it found",
+      "    where l.pipeline_run_id = doomed.pipeline_run_id\n    returning l.pipeline_run_id\n  )\n  select to_json",
+      "    where true\n    returning l.pipeline_run_id\n  )\n  select to_json",
+    ],
+  ]),
 ];

@@ -7,17 +7,11 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import postgres from "postgres";
+import { type RegistryWarning, RepositoryError } from "../../mod.ts";
 import {
-  PipelineRunRegistry,
-  type RegistryWarning,
-  RepositoryError,
-} from "../../mod.ts";
-import {
-  connect,
   type PostgresClient,
   PostgresPipelineRunRepository,
   type PostgresPipelineRunRepositoryOptions,
-  schemaSql,
 } from "../../src/postgres/mod.ts";
 import { assertPending } from "../assert_pending.ts";
 import { startPostgresServer } from "../../bench/postgres_server.ts";
@@ -132,133 +126,6 @@ Deno.test("PostgresPipelineRunRepository keeps run_info byte for byte", async ()
   await repository.logPipelineRun(transition("ERRORED", { runInfo }));
   const rows = await database.sql`select run_info::text from pipeline_runs`;
   assertEquals(rows[0].run_info, '{"data":"None","error":"boom"}');
-});
-
-Deno.test("PostgresPipelineRunRepository.migrate() can run repeatedly and from many instances at once", async () => {
-  await using database = await openDatabase();
-  const clients = Array.from(
-    { length: 8 },
-    () => postgres(database.url, { max: 1, onnotice: () => {} }),
-  );
-  try {
-    const repositories = clients.map((sql) =>
-      new PostgresPipelineRunRepository(sql)
-    );
-    await Promise.all(repositories.map((repository) => repository.migrate()));
-    await repositories[0].migrate();
-    await repositories[1].logPipelineRun(transition("STARTED"));
-    assertEquals((await repositories[2].listRecent(undefined, 9)).length, 1);
-  } finally {
-    await Promise.all(clients.map((sql) => sql.end()));
-  }
-});
-
-Deno.test("PostgresPipelineRunRepository.migrate() does not wait for writers of an existing table", async () => {
-  await using opened = await open();
-  const { repository, database } = opened;
-  const writer = postgres(database.url, { max: 1 });
-  try {
-    await writer.unsafe(
-      "begin; lock table pipeline_runs in row exclusive mode",
-    );
-    await repository.migrate();
-    await writer.unsafe("rollback");
-  } finally {
-    await writer.end();
-  }
-});
-
-Deno.test("PostgresPipelineRunRepository.migrate() needs no privilege to create where the tables exist", async () => {
-  await using database = await openDatabase();
-  const { sql, schema, url } = database;
-  await new PostgresPipelineRunRepository(sql).migrate();
-  const role = `role_${schema}`;
-  const asRole = new URL(url);
-  asRole.username = role;
-  await sql.unsafe(`
-    create role ${role} login;
-    grant usage on schema ${schema} to ${role};
-    grant select, insert, update, delete on all tables in schema ${schema}
-      to ${role}`);
-  try {
-    await using repository = await connect(asRole.href, { max: 1 });
-    await using registry = new PipelineRunRegistry({ repository });
-    const outcome = await registry.registerInline(
-      { pipelineName: "work" },
-      () => {},
-    );
-    assert(outcome.durable);
-  } finally {
-    await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
-  }
-});
-
-Deno.test("PostgresPipelineRunRepository.migrate() makes tables in the first schema of the search path, whatever others have", async () => {
-  await using database = await openDatabase();
-  await using fallback = await openDatabase();
-  await new PostgresPipelineRunRepository(fallback.sql).migrate();
-  const url = new URL(database.url);
-  const path = `${database.schema},${fallback.schema}`;
-  url.searchParams.set("search_path", path);
-  await using _repository = await connect(url.href, { max: 1 });
-  const made = await database.sql`
-    select tablename as name from pg_tables where schemaname = ${database.schema}
-    union all
-    select indexname from pg_indexes where schemaname = ${database.schema}`;
-  const expected = await fallback.sql`
-    select tablename as name from pg_tables where schemaname = ${fallback.schema}
-    union all
-    select indexname from pg_indexes where schemaname = ${fallback.schema}`;
-  assertEquals(
-    made.map(({ name }) => name).sort(),
-    expected.map(({ name }) => name).sort(),
-  );
-});
-
-Deno.test("PostgresPipelineRunRepository.migrate() may take longer than other statements", async () => {
-  await using database = await openDatabase();
-  const { sql, schema, url } = database;
-  await new PostgresPipelineRunRepository(sql).migrate();
-  await sql`drop index pipeline_runs_created_at_idx`;
-  await sql`delete from pipeline_run_migrations where version = 1`;
-  const writer = postgres(url, { max: 1 });
-  try {
-    await writer`begin`.simple();
-    await writer`lock table pipeline_runs in row exclusive mode`;
-    await using repository = new PostgresPipelineRunRepository(sql, {
-      statementTimeout: 200,
-    });
-    const migrated = repository.migrate();
-    const waits = async () => {
-      const [{ count }] = await sql`
-        select count(*)::integer from pg_locks
-        where relation = ${`${schema}.pipeline_runs`}::regclass
-          and not granted`;
-      return count > 0;
-    };
-    const givenUp = performance.now() + 3_000;
-    while (!await waits()) assert(performance.now() < givenUp);
-    const overdue = performance.now() + 300;
-    while (performance.now() < overdue) assert(await waits());
-    await writer`commit`.simple();
-    await migrated;
-  } finally {
-    await writer.end({ timeout: 0 });
-  }
-});
-
-Deno.test("PostgresPipelineRunRepository.migrate() names missing columns (fault 29)", async () => {
-  await using database = await openDatabase();
-  await database.sql.unsafe(
-    schemaSql.replace(/,\s*run_info json/, ""),
-  );
-  const repository = new PostgresPipelineRunRepository(database.sql);
-  const error = await assertRejects(
-    () => repository.migrate(),
-    RepositoryError,
-    "Table pipeline_runs lacks the columns run_info",
-  );
-  assertEquals(error.transient, false);
 });
 
 Deno.test("PostgresPipelineRunRepository.logPipelineRun() reports a missing table", async () => {

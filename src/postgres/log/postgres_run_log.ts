@@ -13,14 +13,24 @@ import type { Database } from "../client/database.ts";
 import { Notifications } from "../client/notifications.ts";
 import { Leases } from "../leases/leases.ts";
 import { PRUNE } from "../sql/events.ts";
+import { PRUNE_LEASES } from "../sql/leases.ts";
+import type { Statement } from "../sql/statement.ts";
 import { type RunState, STATUS, toStatus } from "../sql/status.ts";
 import type { GroupCommit } from "../write/group_commit.ts";
 import type { Write } from "../write/write.ts";
 import { LogFollower } from "./log_follower.ts";
 import { openLogStream } from "./log_stream.ts";
 
-/** How many events one statement deletes. */
+/** How many events or leases one statement deletes. */
 const PRUNED_AT_ONCE = 5_000;
+
+/**
+ * How long a lease stays after its end at least, in milliseconds: a claim or write that
+ * arrives late must find it.
+ */
+const LEASE_RETENTION = 600_000;
+
+type Prune = Statement<{ retention: "bigint"; limit: "integer" }>;
 
 /** Options of {@linkcode PostgresRunLog}. */
 export interface PostgresRunLogOptions {
@@ -109,7 +119,7 @@ export class PostgresRunLog implements RunLog {
     await this.#leases.renew();
     return {
       reaped: await this.#leases.reap(reason),
-      pruned: this.#logRetention === Infinity ? 0 : await this.#prune(),
+      pruned: await this.#prune(),
     };
   }
 
@@ -119,11 +129,20 @@ export class PostgresRunLog implements RunLog {
     await this.#notifications.close();
   }
 
+  /** Deletes what the retention allows. Returns how many events. */
   async #prune(): Promise<number> {
-    const values = { retention: this.#logRetention, limit: PRUNED_AT_ONCE };
+    const retention = this.#logRetention;
+    if (retention === Infinity) return 0;
+    const pruned = await this.#pruneBy(PRUNE, retention);
+    await this.#pruneBy(PRUNE_LEASES, Math.max(retention, LEASE_RETENTION));
+    return pruned;
+  }
+
+  async #pruneBy(statement: Prune, retention: number): Promise<number> {
+    const values = { retention, limit: PRUNED_AT_ONCE };
     let pruned = 0;
     while (true) {
-      const [count] = await this.#database.query(PRUNE, values) as [number];
+      const [count] = await this.#database.query(statement, values) as [number];
       pruned += count;
       if (count < PRUNED_AT_ONCE) return pruned;
     }

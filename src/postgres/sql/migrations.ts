@@ -132,6 +132,16 @@ const STEPS: readonly Step[] = [
     name: "until when a run is followed",
     changes: [addColumn("pipeline_run_leases", "followed_until timestamptz")],
   },
+  {
+    name: "leases by their end",
+    changes: [
+      createIndex(
+        "pipeline_run_leases_ended_idx",
+        "pipeline_run_leases (ended_at)",
+        "ended_at is not null",
+      ),
+    ],
+  },
 ];
 
 /** The version that this release needs. */
