@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { delay } from "@std/async/delay";
+import { FakeTime } from "@std/testing/time";
 import postgres from "postgres";
 import { RepositoryError } from "../../mod.ts";
 import { ConnectionPool } from "../../src/postgres/client/connection_pool.ts";
@@ -232,23 +232,42 @@ Deno.test("ConnectionPool.end() leaves no connection that was waiting to connect
   const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = free.addr;
   free.close();
+  using time = new FakeTime();
   const { pool } = open(`postgres://nobody@127.0.0.1:${port}/none`, 1);
-  await assertRejects(() => pool.unsafe("select 1"));
-  await delay(20); // Now the connection counts as closed.
+  await whileTimePasses(time, assertRejects(() => pool.unsafe("select 1")));
   const waiting = assertRejects(() => pool.unsafe("select 1"));
   const listener = Deno.listen({ hostname: "127.0.0.1", port });
-  let accepted = 0;
+  const accepted: number[] = [];
   const accepting = (async () => {
     for await (const client of listener) {
-      accepted++;
+      accepted.push((client.remoteAddr as Deno.NetAddr).port);
       client.close();
     }
   })();
   await turn(); // Now the statement waits for the connection.
-  await pool.end();
-  await waiting;
-  await delay(600); // The client would connect again after 250 ms.
+  await whileTimePasses(time, pool.end());
+  await whileTimePasses(time, waiting);
+  await time.tickAsync(600); // The client would connect again after 250 ms.
+  // Who connected before this is accepted before it.
+  const last = await Deno.connect({ hostname: "127.0.0.1", port });
+  await last.read(new Uint8Array(1)); // It is accepted and closed.
+  assertEquals(accepted, [last.localAddr.port]);
+  last.close();
   listener.close();
   await accepting;
-  assertEquals(accepted, 0);
 });
+
+/** Lets faked time pass until a promise settles. */
+async function whileTimePasses(
+  time: FakeTime,
+  promise: Promise<unknown>,
+): Promise<void> {
+  let isSettled = false;
+  const settled = promise.finally(() => isSettled = true);
+  settled.catch(() => {});
+  while (!isSettled) {
+    await time.tickAsync(10);
+    await turn();
+  }
+  await settled;
+}
