@@ -216,6 +216,11 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "",
     ],
     [
+      "A reader is forgotten once",
+      "if (!run.readers.delete(reader)) return; // It was forgotten before.",
+      "run.readers.delete(reader);",
+    ],
+    [
       "Only who is waited for is polled",
       "if (isAwaited(run)) taken.push(run);",
       "taken.push(run);",

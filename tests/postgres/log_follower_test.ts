@@ -597,6 +597,19 @@ Deno.test("LogFollower.forget() of a reader that does not wait changes nothing",
 });
 
 // In real time, so that a timer that is left fails the test.
+Deno.test("LogFollower.forget() of a reader that was forgotten leaves later readers alone", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  const { reader } = await trial.waiting("a");
+  trial.follower.forget(reader);
+  const { news } = await trial.waiting("a");
+  trial.follower.forget(reader);
+  assertEquals(trial.notifications.needs, 1);
+  await time.tickAsync(5);
+  await trial.poll();
+  await assertPending(news);
+});
+
 Deno.test("LogFollower.forget() of the last reader leaves no timer", async () => {
   const trial = new Trial();
   const { reader, news } = await trial.waiting("a");

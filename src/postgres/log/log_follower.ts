@@ -118,9 +118,9 @@ export class LogFollower implements NotificationListener {
 
   /** Ends a reader. If it waits for events, it gets none. */
   forget(reader: LogReader): void {
-    this.#deliver(reader, []);
     const { run } = reader;
-    run.readers.delete(reader);
+    if (!run.readers.delete(reader)) return; // It was forgotten before.
+    this.#deliver(reader, []);
     if (run.readers.size > 0) return;
     if (run.needsNotifications) this.#options.notifications.stop();
     clearTimeout(run.timer);
