@@ -6,6 +6,7 @@ import {
   quantile,
 } from "./contest.ts";
 import {
+  CHANNEL,
   type FleetReport,
   openRegistry,
   OtherInstance,
@@ -26,8 +27,6 @@ const RUNS = 4;
 
 /** How many instances follow a run of another one, if not all do. */
 const FEW = 4;
-
-const CHANNEL = "pipeline_run_registry";
 
 /** Counts the notifications, commits and connections of a database. */
 class Meter implements AsyncDisposable {

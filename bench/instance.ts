@@ -34,6 +34,9 @@ export type Task =
 /** How the instances of a fleet learn of events. */
 export type Way = "ours" | "every commit" | "polling";
 
+/** The channel of the package's notifications. */
+export const CHANNEL = "pipeline_run_registry";
+
 /** What the instances of one process in a fleet report. */
 export interface FleetReport {
   /** From publishing to arrival, in milliseconds. */
@@ -57,8 +60,13 @@ function report(value: unknown): void {
 export async function openRegistry(
   url: string,
   options: ConnectOptions = {},
-): Promise<AsyncDisposable & { registry: PipelineRunRegistry }> {
-  const repository = await connect(url, options);
+): Promise<OpenedRegistry> {
+  return registryOn(await connect(url, options));
+}
+
+type OpenedRegistry = AsyncDisposable & { registry: PipelineRunRegistry };
+
+function registryOn(repository: PostgresPipelineRunRepository): OpenedRegistry {
   const registry = new PipelineRunRegistry({ repository });
   return {
     registry,
@@ -176,25 +184,17 @@ async function joinFleet(
 }
 
 /** Opens a registry that learns of events in one way. */
-async function openMember(
-  url: string,
-  way: Way,
-): Promise<AsyncDisposable & { registry: PipelineRunRegistry }> {
+async function openMember(url: string, way: Way): Promise<OpenedRegistry> {
   if (way !== "every commit") {
     const listener = way === "polling" ? false : undefined;
     return await openRegistry(url, { migrate: false, listener });
   }
   const sql = postgres(url, { max: 4, fetch_types: false });
-  const repository = new PostgresPipelineRunRepository(notifyingClient(sql));
-  const registry = new PipelineRunRegistry({ repository });
-  return {
-    registry,
-    async [Symbol.asyncDispose]() {
-      await registry.shutdown();
-      await repository.close();
-      await sql.end();
-    },
-  };
+  return registryOn(
+    new PostgresPipelineRunRepository(notifyingClient(sql), {
+      onClose: () => sql.end(),
+    }),
+  );
 }
 
 /** A client that notifies of every group of steps in the statement that writes them. */
@@ -205,7 +205,7 @@ function notifyingClient(sql: postgres.Sql): PostgresClient {
         query = query.replace(
           "'statementId'",
           `'notified', (
-            select pg_notify('pipeline_run_registry', string_agg(id::text, ','))
+            select pg_notify('${CHANNEL}', string_agg(id::text, ','))
             from run
           ) is null, 'statementId'`,
         );
