@@ -7,6 +7,32 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
     "postgres/group_commit_test.ts",
   ], [
     [
+      "Small groups gather while the database is busy",
+      "while (this.#writing < MAX_WRITING && !this.#rests()) {",
+      "while (this.#writing < MAX_WRITING) {",
+    ],
+    [
+      "Writing goes on after a rest",
+      "if (rest > 0) this.#restTimer = setTimeout(this.#writePending, rest);",
+      "",
+    ],
+    [
+      "No rest outlives the group commit",
+      "clearTimeout(this.#restTimer);\n    for",
+      "for",
+    ],
+    ["A new item is pending", "this.#pendingItems++;", ""],
+    [
+      "What is taken is pending no more",
+      "this.#pendingItems -= taken;",
+      "",
+    ],
+    [
+      "What is written tells how busy the database is",
+      "this.#pace.onWritten(entries.length, startedAt, performance.now());",
+      "",
+    ],
+    [
       "Two groups are written at a time",
       "const MAX_WRITING = 2;",
       "const MAX_WRITING = 1;",
@@ -211,5 +237,48 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
       "maxAttempts: Number.MAX_SAFE_INTEGER,",
       "maxAttempts: 5,",
     ],
+  ]),
+  ...mutationsOf("postgres/write/pace.ts", ["postgres/pace_test.ts"], [
+    [
+      "64 items are worth a statement",
+      "const WORTHWHILE = 64;",
+      "const WORTHWHILE = 65;",
+    ],
+    [
+      "63 items are not worth a statement",
+      "const WORTHWHILE = 64;",
+      "const WORTHWHILE = 63;",
+    ],
+    ["A rest is bounded", "Math.min(rest, MAX_REST)", "rest"],
+    [
+      "Large groups do not tell how quick small ones are",
+      "if (items < WORTHWHILE) {",
+      "if (true) {",
+    ],
+    ["The quickest is forgotten", "this.#quickest * 1.01", "this.#quickest"],
+    [
+      "The quickest is not forgotten at once",
+      "this.#quickest * 1.01",
+      "duration",
+    ],
+    [
+      "One slow group is an accident",
+      "Math.min(duration, this.#last)",
+      "duration",
+    ],
+    [
+      "A quick group ends the rest",
+      "Math.min(duration, this.#last)",
+      "this.#last",
+    ],
+    ["Twice the quickest is usual", "- 2 * this.#quickest", "- this.#quickest"],
+    ["It rests for twice the excess", "= 2 * (Math.min", "= (Math.min"],
+    ["Nothing is pending, nothing rests", "items === 0 || ", ""],
+    [
+      "Enough items do not rest",
+      "if (items === 0 || items >= WORTHWHILE) return 0;",
+      "if (items === 0) return 0;",
+    ],
+    ["A rest ends", "Math.max(0, this.#restsUntil - now)", "MAX_REST"],
   ]),
 ];

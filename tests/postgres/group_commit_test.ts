@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { RepositoryError } from "../../src/model/errors.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
@@ -34,11 +35,16 @@ class Trial {
     onTrouble: () => {},
   });
   readonly #added = new Map<string, number>();
+  #unsettled = 0;
 
   add(key: string, timeout = Infinity): Promise<void> {
     const index = this.#added.get(key) ?? 0;
     this.#added.set(key, index + 1);
-    return this.commit.add({ key, index }, { key, bytes: 1, timeout });
+    this.#unsettled++;
+    const added = this.commit.add({ key, index }, { key, bytes: 1, timeout });
+    const onSettled = () => this.#unsettled--;
+    added.then(onSettled, onSettled);
+    return added;
   }
 
   /** Writes the group that has waited longest. */
@@ -48,7 +54,7 @@ class Trial {
 
   async writeAll(): Promise<void> {
     await turn();
-    while (this.groups.length > 0) {
+    while (this.#unsettled > 0) {
       this.writeOne();
       await turn();
     }
@@ -97,6 +103,62 @@ Deno.test("GroupCommit writes two groups at a time, and no key in both", async (
   await trial.writeAll();
 });
 
+Deno.test("GroupCommit gathers items for some time after groups that took long", async () => {
+  using stack = new DisposableStack();
+  const time = stack.use(new FakeTime());
+  const { now } = performance;
+  stack.defer(() => performance.now = now);
+  performance.now = () => time.now;
+  // The time may be that of setImmediate too.
+  const settle = async () => {
+    for (let i = 0; i < 3; i++) await time.tickAsync();
+  };
+  const trial = new Trial();
+  const writeIn = async (duration: number) => {
+    const added = trial.add("a");
+    await settle();
+    while (trial.groups.length === 0 && time.next()) await settle();
+    time.tick(duration);
+    trial.writeOne();
+    await added;
+    await settle();
+  };
+  await writeIn(1);
+  await writeIn(6);
+  await writeIn(6);
+  trial.add("b");
+  await settle();
+  time.tick(7);
+  trial.add("c");
+  await settle();
+  assertEquals(trial.groups, []);
+  time.tick(1);
+  await settle();
+  assertEquals(trial.groups.map(({ items }) => items.length), [2]);
+  trial.writeOne();
+  await settle();
+
+  await writeIn(6);
+  await writeIn(6);
+  for (let i = 0; i < 63; i++) trial.add("b");
+  await settle();
+  assertEquals(trial.groups, []);
+  trial.add("b");
+  await settle();
+  assertEquals(trial.groups.map(({ items }) => items.length), [64]);
+  trial.writeOne();
+  await settle();
+
+  await writeIn(6);
+  await writeIn(6);
+  trial.add("b").catch(() => {});
+  await settle();
+  const closed = trial.commit.close(0);
+  await settle();
+  await closed;
+  assertEquals(time.next(), false, "no timer is left");
+});
+
 Deno.test("GroupCommit keeps the order of each key, whatever fails", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -137,6 +199,15 @@ Deno.test("GroupCommit keeps the order of each key, whatever fails", async () =>
     ),
     { numRuns: 100 },
   );
+});
+
+Deno.test("GroupCommit.add() rejects once its item can never be written", async () => {
+  const trial = new Trial();
+  const added = trial.add("a");
+  await turn();
+  const error = new RepositoryError("constraint", { transient: false });
+  trial.groups[0].settle.reject(error);
+  await assertRejects(() => added, RepositoryError, "constraint");
 });
 
 Deno.test("GroupCommit.add() rejects at its timeout, and later items of the key are written", async () => {

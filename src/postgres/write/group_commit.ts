@@ -2,6 +2,7 @@ import { deadline } from "@std/async/deadline";
 import { retry } from "@std/async/retry";
 import { RepositoryError } from "../../model/errors.ts";
 import { closedError } from "../client/database.ts";
+import { Pace } from "./pace.ts";
 
 /** A pending write and its promise. */
 interface Entry<T> {
@@ -67,7 +68,7 @@ const MIN_SPLIT_KEYS = 32;
  * When nothing is being written, the first item waits for the end of the event loop's
  * turn, so that work that ends within the turn has all its items in one group. A
  * large backlog is split in two, so the database writes one half while the other is
- * prepared.
+ * prepared. When the database is busy, small groups gather longer; see {@linkcode Pace}.
  *
  * A group that failed for a transient reason is retried until it succeeds. A group
  * that can never succeed is halved until the item at fault stands alone; only that
@@ -80,9 +81,12 @@ export class GroupCommit<T> {
   /** The keys of the items that are being written. */
   readonly #busy = new Set<string>();
   readonly #closed = new AbortController();
+  readonly #pace = new Pace();
+  #pendingItems = 0;
   #pendingBytes = 0;
   #writing = 0;
   #scheduled = false;
+  #restTimer: ReturnType<typeof setTimeout> | undefined;
   #inTrouble = false;
   #onIdle: (() => void) | undefined;
 
@@ -112,6 +116,7 @@ export class GroupCommit<T> {
     const waiting = this.#pending.get(key);
     if (waiting === undefined) this.#pending.set(key, [entry]);
     else waiting.push(entry);
+    this.#pendingItems++;
     this.#pendingBytes += bytes;
     if (!this.#scheduled && this.#writing < MAX_WRITING) {
       this.#scheduled = true;
@@ -139,6 +144,7 @@ export class GroupCommit<T> {
       await deadline(idle, timeout).catch(() => {});
     }
     this.#closed.abort(closedError());
+    clearTimeout(this.#restTimer);
     for (const entry of [...this.#pending.values()].flat()) {
       this.#settle(entry, () => entry.reject(closedError()));
     }
@@ -147,13 +153,21 @@ export class GroupCommit<T> {
 
   readonly #writePending = (): void => {
     this.#scheduled = false;
-    while (this.#writing < MAX_WRITING) {
+    while (this.#writing < MAX_WRITING && !this.#rests()) {
       const group = this.#nextGroup();
       if (group.length === 0) break;
       this.#writeGroup(group);
     }
     if (this.#writing === 0 && this.#pending.size === 0) this.#onIdle?.();
   };
+
+  /** Whether to gather more items first; then it goes on by itself. */
+  #rests(): boolean {
+    clearTimeout(this.#restTimer);
+    const rest = this.#pace.restWith(this.#pendingItems, performance.now());
+    if (rest > 0) this.#restTimer = setTimeout(this.#writePending, rest);
+    return rest > 0;
+  }
 
   async #writeGroup(group: readonly Entry<T>[]): Promise<void> {
     this.#writing++;
@@ -194,6 +208,7 @@ export class GroupCommit<T> {
         if (!entry.settled) group.push(entry);
         taken++;
       }
+      this.#pendingItems -= taken;
       if (taken < entries.length) {
         entries.splice(0, taken);
         break;
@@ -210,6 +225,7 @@ export class GroupCommit<T> {
     const entries = group.filter((entry) => !entry.settled);
     if (entries.length === 0) return;
     let refused: ReadonlyMap<T, Error>;
+    const startedAt = performance.now();
     try {
       refused = await this.#options.writer.write(
         entries.map((entry) => entry.item),
@@ -228,6 +244,7 @@ export class GroupCommit<T> {
       await this.#write(entries.slice(half));
       return;
     }
+    this.#pace.onWritten(entries.length, startedAt, performance.now());
     this.#inTrouble = false;
     for (const entry of entries) {
       const error = refused.get(entry.item);
