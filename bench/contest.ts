@@ -33,6 +33,18 @@ export interface Contest {
   readonly name: string;
   /** Whether it needs a Postgres server. */
   readonly needsPostgres?: boolean;
+  /**
+   * After how many seconds a measurement fails.
+   *
+   * @default {120}
+   */
+  readonly timeout?: number;
+  /**
+   * How many times each contender is measured at most.
+   *
+   * @default {7, or 3 with --quick}
+   */
+  readonly rounds?: number;
   /** The contenders; the first is ours. */
   readonly contenders: readonly Contender[];
   readonly tables: readonly Table[];

@@ -151,6 +151,8 @@ function contest(name: string, following: number): Contest {
   return {
     name,
     needsPostgres: true,
+    timeout: 300,
+    rounds: 3,
     contenders: [
       contender(
         "ours",

@@ -19,6 +19,7 @@ import { serverVersion } from "./database.ts";
 import { contests as fleet } from "./fleet_bench.ts";
 import { contests as instances } from "./instances_bench.ts";
 import { contests as postgres } from "./postgres_bench.ts";
+import { contests as retention } from "./retention_bench.ts";
 import { contests as registry } from "./registry_bench.ts";
 
 const CONTESTS: readonly Contest[] = [
@@ -27,14 +28,12 @@ const CONTESTS: readonly Contest[] = [
   ...postgres,
   ...instances,
   ...fleet,
+  ...retention,
   ...bounds,
 ];
 
 const ROUNDS = 7;
 const QUICK_ROUNDS = 3;
-
-/** The time after which a measurement fails, in milliseconds. */
-const TIMEOUT = 120_000;
 
 /** Marks the line with the figures, since libraries may print lines too. */
 const MARK = "figures: ";
@@ -62,14 +61,15 @@ async function measureInChild(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  const { timeout = 120 } = contest;
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
     child.kill("SIGKILL");
-  }, TIMEOUT);
+  }, timeout * 1_000);
   const output = await child.output();
   clearTimeout(timer);
-  if (timedOut) throw new Error(`it took more than ${TIMEOUT / 1_000} s`);
+  if (timedOut) throw new Error(`it took more than ${timeout} s`);
   const decoder = new TextDecoder();
   const figures = decoder.decode(output.stdout).split("\n")
     .find((line) => line.startsWith(MARK));
@@ -89,7 +89,9 @@ async function hold(contest: Contest, quick: boolean): Promise<Result[]> {
     includes,
     samples: [],
   }));
-  for (let round = 0; round < (quick ? QUICK_ROUNDS : ROUNDS); round++) {
+  const usual = quick ? QUICK_ROUNDS : ROUNDS;
+  const rounds = Math.min(usual, contest.rounds ?? usual);
+  for (let round = 0; round < rounds; round++) {
     // They take turns at being first, since the first may find a cooler machine.
     const first = round % results.length;
     for (

@@ -8,6 +8,7 @@ export interface RegistryWarning {
    * `"lease"`: leases could not be renewed.
    * `"log"`: events of other instances could not be read.
    * `"notifications"`: notifications do not arrive.
+   * `"reader"`: the read replica failed.
    */
   kind:
     | "row"
@@ -16,7 +17,8 @@ export interface RegistryWarning {
     | "retention"
     | "lease"
     | "log"
-    | "notifications";
+    | "notifications"
+    | "reader";
   /** What happened, for people. */
   message: string;
   /** The run it happened to, if any. */

@@ -69,11 +69,26 @@ export interface PostgresPipelineRunRepositoryOptions {
   /**
    * How long the events of a run and its lease stay after its end, in milliseconds, the
    * lease for 10 minutes at least; `Infinity` keeps them. If the run's id is used again
-   * after that, its events are numbered from 1 again. The audit trail is always kept.
+   * after that, its events are numbered from 1 again.
    *
    * @default {86_400_000}
    */
   logRetention?: number;
+  /**
+   * How long payload fields stay after they were set and their run has ended, in
+   * milliseconds.
+   *
+   * @default {Infinity}
+   */
+  payloadRetention?: number;
+  /**
+   * How long the rows of the audit trail stay after their run has ended, in
+   * milliseconds. The newest row of each pipeline on a dataset always stays: the
+   * qualification of the pipeline depends on it.
+   *
+   * @default {Infinity}
+   */
+  auditRetention?: number;
   /**
    * The schema of the tables, which `migrate()` makes if need be. Letters, digits and
    * underscores, 63 at most. Its `datasets` is the one that rows are attributed with.
@@ -91,6 +106,14 @@ export interface PostgresPipelineRunRepositoryOptions {
    */
   listener?: PostgresClient | false;
   /**
+   * A client of a read replica. It is asked for lists of the newest rows of many runs,
+   * which are then as old as the replica is behind, and for events that follow one of
+   * more than 10 s ago. What it does not have or does not answer, `client` is asked for.
+   *
+   * @default {none}
+   */
+  reader?: PostgresClient;
+  /**
    * Called at the end of `close()`, to close what was opened for this repository.
    *
    * @default {nothing: the owner of the client closes it}
@@ -100,7 +123,7 @@ export interface PostgresPipelineRunRepositoryOptions {
 
 type Defaulted = Omit<
   PostgresPipelineRunRepositoryOptions,
-  "listener" | "onClose" | "onWarning" | "schema"
+  "listener" | "onClose" | "onWarning" | "reader" | "schema"
 >;
 
 /** The options with their defaults. */
@@ -108,7 +131,7 @@ export interface ResolvedOptions extends
   Required<Defaulted>,
   Pick<
     PostgresPipelineRunRepositoryOptions,
-    "listener" | "onClose" | "schema"
+    "listener" | "onClose" | "reader" | "schema"
   > {
   /** Calls `onWarning`; it never throws. */
   readonly warn: (warning: RegistryWarning) => void;
@@ -132,6 +155,8 @@ export function resolveOptions(
     renewInterval = 10_000,
     pollInterval = 1_000,
     logRetention = 86_400_000,
+    payloadRetention = Infinity,
+    auditRetention = Infinity,
   } = options;
   const delays = {
     statementTimeout,
@@ -147,7 +172,8 @@ export function resolveOptions(
       `Cannot create repository: renewInterval must be less than leaseDuration, received ${renewInterval} and ${leaseDuration}`,
     );
   }
-  const numbers = { writeTimeout, maxQueuedBytes, logRetention };
+  const retentions = { logRetention, payloadRetention, auditRetention };
+  const numbers = { writeTimeout, maxQueuedBytes, ...retentions };
   for (const [name, number] of Object.entries(numbers)) {
     checkNumber(
       `Cannot create repository: ${name}`,
@@ -170,6 +196,8 @@ export function resolveOptions(
     // Postgres takes whole milliseconds.
     leaseDuration: Math.ceil(leaseDuration),
     logRetention: Math.ceil(logRetention),
+    payloadRetention: Math.ceil(payloadRetention),
+    auditRetention: Math.ceil(auditRetention),
     warn: contain(onWarning),
   };
 }

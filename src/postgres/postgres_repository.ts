@@ -18,6 +18,7 @@ import type { RunLog } from "../repository/run_log.ts";
 import type { PostgresClient } from "./client/client.ts";
 import { Database } from "./client/database.ts";
 import { Notifier } from "./client/notifier.ts";
+import { Replica } from "./client/replica.ts";
 import { PostgresRunLog } from "./log/postgres_run_log.ts";
 import {
   type PostgresPipelineRunRepositoryOptions,
@@ -31,6 +32,7 @@ import type {
   Statement,
   StatementValues,
 } from "./sql/statement.ts";
+import { Retention } from "./retention.ts";
 import { GroupCommit } from "./write/group_commit.ts";
 import { GroupWriter } from "./write/group_writer.ts";
 import { rowBytes, rowValues, type Write } from "./write/write.ts";
@@ -85,10 +87,12 @@ const ORPHANS_AT_ONCE = 1_000;
 export class PostgresPipelineRunRepository
   implements PipelineRunRepository, AsyncDisposable {
   readonly #database: Database;
+  readonly #replica: Replica | undefined;
   readonly #writeTimeout: number;
   readonly #onClose: (() => Promise<void>) | undefined;
   readonly #notifier: Notifier;
   readonly #writes: GroupCommit<Write>;
+  readonly #retention: Retention;
   readonly #log: PostgresRunLog | undefined;
   #closing: Promise<void> | undefined;
 
@@ -106,10 +110,14 @@ export class PostgresPipelineRunRepository
     options: PostgresPipelineRunRepositoryOptions = {},
   ) {
     const {
+      auditRetention,
       leaseDuration,
       listener,
+      logRetention,
       maxQueuedBytes,
       onClose,
+      payloadRetention,
+      reader,
       schema,
       shared,
       statementTimeout,
@@ -118,6 +126,8 @@ export class PostgresPipelineRunRepository
       ...following
     } = resolveOptions(options);
     const database = new Database(client, statementTimeout, schema);
+    const replica = reader &&
+      new Replica(new Database(reader, statementTimeout, schema), warn);
     const instance = {
       database,
       owner: crypto.randomUUID(),
@@ -138,13 +148,22 @@ export class PostgresPipelineRunRepository
       },
     });
     this.#database = database;
+    this.#replica = replica;
     this.#writeTimeout = writeTimeout;
     this.#onClose = onClose;
     this.#notifier = notifier;
     this.#writes = writes;
+    this.#retention = new Retention({
+      database,
+      shared,
+      logRetention,
+      payloadRetention,
+      auditRetention,
+    });
     this.#log = !shared ? undefined : new PostgresRunLog({
       ...instance,
       ...following,
+      replica,
       writes,
       listener: listener === false ? undefined : listener ?? client,
       warn,
@@ -219,8 +238,8 @@ export class PostgresPipelineRunRepository
   ): Promise<PipelineRunRow[]> {
     const most = checkLimit(limit);
     return datasetId === undefined
-      ? await this.#list(sql.LIST_RECENT, { limit: most })
-      : await this.#list(sql.LIST_BY_DATASET, {
+      ? await this.#listOld(sql.LIST_RECENT, { limit: most })
+      : await this.#listOld(sql.LIST_BY_DATASET, {
         dataset_id: canonicalDataset(datasetId),
         limit: most,
       });
@@ -238,8 +257,8 @@ export class PostgresPipelineRunRepository
     const [hasDatasets] = await this.#database.query(sql.HAS_DATASETS, {});
     if (!hasDatasets) return await this.listRecent(datasetId, limit);
     return datasetId === undefined
-      ? await this.#list(sql.LIST_RECENT_ATTRIBUTED, { limit: most })
-      : await this.#list(sql.LIST_BY_DATASET_ATTRIBUTED, {
+      ? await this.#listOld(sql.LIST_RECENT_ATTRIBUTED, { limit: most })
+      : await this.#listOld(sql.LIST_BY_DATASET_ATTRIBUTED, {
         dataset_id: canonicalDataset(datasetId),
         limit: most,
       });
@@ -248,8 +267,7 @@ export class PostgresPipelineRunRepository
   /** Ends orphans; see {@linkcode PipelineRunRepository}. */
   async resetOrphans(reason: string): Promise<number> {
     const values = { reason: storableText(reason), limit: ORPHANS_AT_ONCE };
-    const swept = await this.#log?.sweep(values.reason);
-    let reset = swept?.reaped ?? 0;
+    let reset = await this.#log?.reap(values.reason) ?? 0;
     while (true) {
       const [count] = await this.#database.query(
         sql.RESET_ORPHANS,
@@ -320,6 +338,11 @@ export class PostgresPipelineRunRepository
     });
   }
 
+  /** Deletes what the retention allows; see {@linkcode PipelineRunRepository}. */
+  async prune(): Promise<number> {
+    return await this.#retention.prune();
+  }
+
   /**
    * Writes what is pending and closes the repository; later writes reject. The client
    * stays open, unless `onClose` closes it.
@@ -340,9 +363,19 @@ export class PostgresPipelineRunRepository
   async #close(timeout: number): Promise<void> {
     await this.#writes.close(timeout);
     await this.#notifier.close();
+    this.#retention.close();
     await this.#log?.close();
     this.#database.close();
     await this.#onClose?.();
+  }
+
+  /** Lists rows that need not be the newest. */
+  async #listOld<P extends Parameters>(
+    statement: Statement<P>,
+    values: StatementValues<P>,
+  ): Promise<AttributedPipelineRunRow[]> {
+    const rows = await this.#replica?.query(statement, values);
+    return rows?.map(sql.toRow) ?? await this.#list(statement, values);
   }
 
   async #list<P extends Parameters>(

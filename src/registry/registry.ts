@@ -311,7 +311,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
 
   /**
    * Forgets finished runs that have expired, ends the runs of dead instances, and
-   * prunes old events. It runs by itself every minute. With Postgres, it takes two
+   * deletes what the repository keeps no longer. It runs by itself every minute. With Postgres, it takes two
    * intervals of renewal (20 s by default) when it is the first to find an expired
    * lease.
    *
@@ -319,7 +319,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
    */
   async sweep(): Promise<SweepReport> {
     const evicted = this.#runs.expire();
-    return { evicted, ...await this.#log.sweep() };
+    const reaped = await this.#log.reap();
+    const pruned = await this.#repository.prune?.() ?? 0;
+    return { evicted, reaped, pruned };
   }
 
   /**

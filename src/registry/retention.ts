@@ -7,7 +7,7 @@ export interface SweepReport {
   evicted: number;
   /** How many runs of dead instances it ended. */
   reaped: number;
-  /** How many events of runs that ended long ago it deleted. */
+  /** How many events, leases, payload fields and rows of old runs it deleted. */
   pruned: number;
 }
 
@@ -63,6 +63,7 @@ async function sweepAll(): Promise<void> {
     try {
       await sweepable.sweep();
     } catch (cause) {
+      if (!sweepables.has(sweepable)) return; // It was shut down meanwhile.
       warn({ kind: "retention", message: "A sweep failed", cause });
     }
   }));

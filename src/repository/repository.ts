@@ -105,6 +105,14 @@ export interface PipelineRunRepository {
 
   /** The newest row of each pipeline on a dataset, ordered by pipeline name. */
   getPipelineRunsByDataset(datasetId: string): Promise<PipelineRunRow[]>;
+
+  /**
+   * Deletes what is left of runs that ended longer ago than its retention; absent if it
+   * has none. The registry calls it at each sweep.
+   *
+   * @returns How many rows of its tables it deleted.
+   */
+  prune?(): Promise<number>;
 }
 
 /**

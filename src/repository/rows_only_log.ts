@@ -58,8 +58,8 @@ export class RowsOnlyLog implements RunLog {
     return { runId, phase, ended, row, firstSeq: 1, lastSeq: 0 };
   }
 
-  sweep(): Promise<{ reaped: number; pruned: number }> {
-    return Promise.resolve({ reaped: 0, pruned: 0 });
+  reap(): Promise<number> {
+    return Promise.resolve(0);
   }
 }
 

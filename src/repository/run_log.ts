@@ -203,6 +203,6 @@ export interface RunLog {
   /** The state of a run; `undefined` for an unknown one. */
   status(runId: string): Promise<RunStatus | undefined>;
 
-  /** Ends the runs whose lease expired, and deletes old events. */
-  sweep(): Promise<{ reaped: number; pruned: number }>;
+  /** Ends the runs whose lease expired, and returns how many. */
+  reap(): Promise<number>;
 }

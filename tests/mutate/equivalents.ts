@@ -99,18 +99,4 @@ export const EQUIVALENTS: readonly Equivalent[] = [
     replace: "'AlreadyCompleted')\n  order by e.seq`",
     reason: "The client takes the first. The others cost time.",
   },
-  {
-    file: "postgres/sql/events.ts",
-    name: "PRUNE bounds the runs it looks at",
-    find: "group by e.pipeline_run_id\n    limit ${limit}",
-    replace: "group by e.pipeline_run_id",
-    reason: "The events are bounded too. Looking at more runs costs time.",
-  },
-  {
-    file: "postgres/sql/events.ts",
-    name: "PRUNE counts what it deleted",
-    find: "from deleted`",
-    replace: "from doomed`",
-    reason: "It has locked what it deletes, so nobody else can.",
-  },
 ];

@@ -476,26 +476,6 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "",
     ],
     [
-      "Infinite retention prunes nothing",
-      "    if (retention === Infinity) return 0;\n",
-      "",
-    ],
-    [
-      "Pruning goes on while there is more",
-      "if (count < PRUNED_AT_ONCE) return pruned;",
-      "return pruned;",
-    ],
-    [
-      "Pruning counts what all its statements deleted",
-      "pruned += count;",
-      "pruned = count;",
-    ],
-    [
-      "One statement deletes 5,000 events at most",
-      "PRUNED_AT_ONCE = 5_000;",
-      "PRUNED_AT_ONCE = 5_000_000;",
-    ],
-    [
       "close() ends the readers",
       "    this.#follower.close();\n",
       "",
@@ -506,33 +486,72 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       "",
     ],
   ]),
-  ...mutationsOf("postgres/log/postgres_run_log.ts", [
-    "postgres/lease_retention_test.ts",
-  ], [
+  ...mutationsOf("postgres/log/log_stream.ts", ["postgres/reader_test.ts"], [
     [
-      "A sweep prunes leases",
-      "    await this.#pruneBy(PRUNE_LEASES, Math.max(retention, LEASE_RETENTION));\n",
+      "The reader has old events",
+      "await this.#readOld() ?? await this.#readLog()",
+      "await this.#readLog()",
+    ],
+    [
+      "The reader is asked for old events only",
+      "Date.now() - last.at.getTime() < OLD",
+      "false",
+    ],
+    [
+      "Events of 11 s ago are old",
+      "const OLD = 10_000;",
+      "const OLD = 12_000;",
+    ],
+    ["Events of 5 s ago are not", "const OLD = 10_000;", "const OLD = 4_000;"],
+    [
+      "The reader must know the last event",
+      "return isSame && events",
+      "return events",
+    ],
+    [
+      "The reader may have nothing more yet",
+      "isSame && events.length > 0 ? events",
+      "isSame ? events",
+    ],
+    ["The last event is read again", "after: last.seq - 1", "after: last.seq"],
+    [
+      "The same number may be of another life",
+      "known.at.getTime() === last.at.getTime()",
+      "true",
+    ],
+    ["The first events are not the reader's", "    this.#last = event;\n", ""],
+  ]),
+  ...mutationsOf("postgres/client/replica.ts", ["postgres/reader_test.ts"], [
+    [
+      "A reader that failed is not asked",
+      "    if (performance.now() < this.#pausedUntil) return undefined;\n",
       "",
     ],
+    ["It is asked again after 10 s", "PAUSE = 10_000", "PAUSE = 10_001"],
+    ["It is not asked for 10 s", "PAUSE = 10_000", "PAUSE = 9_999"],
     [
-      "Leases stay as long as events",
-      "Math.max(retention, LEASE_RETENTION)",
-      "LEASE_RETENTION",
+      "It is told once",
+      "if (!this.#inTrouble) this.#warn",
+      "this.#warn",
     ],
     [
-      "Leases stay for 10 minutes at least",
-      "Math.max(retention, LEASE_RETENTION)",
-      "retention",
+      "It is told again after a success",
+      "      this.#inTrouble = false;\n",
+      "",
+    ],
+  ]),
+  ...mutationsOf("postgres/postgres_repository.ts", [
+    "postgres/reader_test.ts",
+  ], [
+    [
+      "The reader lists rows",
+      "const rows = await this.#replica?.query(statement, values);",
+      "const rows = undefined as unknown[] | undefined;",
     ],
     [
-      "Leases need not stay for longer",
-      "LEASE_RETENTION = 600_000;",
-      "LEASE_RETENTION = 700_000;",
-    ],
-    [
-      "Leases stay for 10 minutes",
-      "LEASE_RETENTION = 600_000;",
-      "LEASE_RETENTION = 500_000;",
+      "The client lists what the reader does not",
+      "rows?.map(sql.toRow) ?? await this.#list(statement, values)",
+      "rows?.map(sql.toRow) ?? []",
     ],
   ]),
 ];

@@ -9,6 +9,7 @@ import type { Mutation } from "./mutation.ts";
 import { READ_STATEMENT_MUTATIONS } from "./read_statement_mutations.ts";
 import { REGISTRY_MUTATIONS } from "./registry_mutations.ts";
 import { REPOSITORY_MUTATIONS } from "./repository_mutations.ts";
+import { RETENTION_MUTATIONS } from "./retention_mutations.ts";
 import { ROW_STATEMENT_MUTATIONS } from "./row_statement_mutations.ts";
 import { RUN_MUTATIONS } from "./run_mutations.ts";
 import { WRITE_MUTATIONS } from "./write_mutations.ts";
@@ -26,6 +27,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...GROUP_COMMIT_MUTATIONS,
   ...CLIENT_MUTATIONS,
   ...LOG_MUTATIONS,
+  ...RETENTION_MUTATIONS,
   ...RUN_MUTATIONS,
   ...REPOSITORY_MUTATIONS,
   ...REGISTRY_MUTATIONS,

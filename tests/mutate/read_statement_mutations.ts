@@ -1,6 +1,6 @@
 import { type Mutation, mutationsOf } from "./mutation.ts";
 
-/** The statements that follow, prune and read the state of runs. */
+/** The statements that follow and read the state of runs. */
 export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("postgres/sql/events.ts", ["postgres/poll_fence_test.ts"], [
     [
@@ -296,73 +296,6 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "e.kind = 'Started'\n      order by e.seq\n",
     ],
   ]),
-  ...mutationsOf("postgres/sql/events.ts", ["postgres/prune_fence_test.ts"], [
-    [
-      "PRUNE deletes runs that completed",
-      "where e.kind in ('Completed', 'Errored')\n      and",
-      "where e.kind in ('Errored')\n      and",
-    ],
-    [
-      "PRUNE deletes runs that erred",
-      "where e.kind in ('Completed', 'Errored')\n      and",
-      "where e.kind in ('Completed')\n      and",
-    ],
-    [
-      "PRUNE deletes only runs that have ended",
-      "where e.kind in ('Completed', 'Errored')\n      and",
-      "where",
-    ],
-    [
-      "PRUNE keeps the events for the retention",
-      "and e.logged_at < now() - ${retention} * interval '1 millisecond'",
-      "and ${retention} > 0",
-    ],
-    [
-      "PRUNE counts the retention in milliseconds",
-      "${retention} * interval '1 millisecond'",
-      "${retention} * interval '1 second'",
-    ],
-    [
-      "PRUNE deletes all attempts up to the last ending",
-      "max(e.seq) as seq",
-      "min(e.seq) as seq",
-    ],
-    [
-      "PRUNE keeps the attempt after the last ending",
-      "on e.pipeline_run_id = ended.pipeline_run_id and e.seq <= ended.seq",
-      "on e.pipeline_run_id = ended.pipeline_run_id",
-    ],
-    [
-      "PRUNE deletes the ending",
-      "e.seq <= ended.seq",
-      "e.seq < ended.seq",
-    ],
-    [
-      "PRUNE deletes events of the run that ended",
-      "on e.pipeline_run_id = ended.pipeline_run_id and e.seq <= ended.seq",
-      "on e.seq <= ended.seq",
-    ],
-    [
-      "PRUNE deletes the ending last",
-      "order by e.pipeline_run_id, e.seq -- the ending, which finds them, last",
-      "order by e.pipeline_run_id, e.seq desc",
-    ],
-    [
-      "PRUNE deletes in order",
-      "order by e.pipeline_run_id, e.seq -- the ending, which finds them, last\n",
-      "",
-    ],
-    [
-      "PRUNE bounds what it deletes",
-      "    limit ${limit}\n    for update",
-      "    for update",
-    ],
-    [
-      "PRUNE does not wait for others",
-      "for update of e skip locked",
-      "for update of e",
-    ],
-  ]),
   ...mutationsOf("postgres/sql/status.ts", ["postgres/status_fence_test.ts"], [
     [
       "STATUS reads the last event",
@@ -468,43 +401,6 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "toStatus() believes Errored before the row",
       '  if (kind === "Errored") return { name: "Errored", message: message ?? "" };\n',
       "",
-    ],
-  ]),
-  ...mutationsOf("postgres/sql/leases.ts", ["postgres/prune_fence_test.ts"], [
-    [
-      "PRUNE_LEASES keeps live leases, and others for the retention",
-      "where l.ended_at < now() - ${retention} * interval '1 millisecond'",
-      "where ${retention} > 0",
-    ],
-    [
-      "PRUNE_LEASES counts the retention in milliseconds",
-      "where l.ended_at < now() - ${retention} * interval '1 millisecond'",
-      "where l.ended_at < now() - ${retention} * interval '1 second'",
-    ],
-    [
-      "PRUNE_LEASES keeps the leases of runs with events",
-      "      and not exists (\n        select\n        from pipeline_run_events e",
-      "      and exists (\n        select\n        from pipeline_run_events e",
-    ],
-    [
-      "PRUNE_LEASES looks at the run's own events",
-      "        from pipeline_run_events e\n        where e.pipeline_run_id = l.pipeline_run_id\n      )\n    limit",
-      "        from pipeline_run_events e\n      )\n    limit",
-    ],
-    [
-      "PRUNE_LEASES bounds what it deletes",
-      "    limit ${limit}\n    for update of l",
-      "    for update of l",
-    ],
-    [
-      "PRUNE_LEASES does not wait for others",
-      "for update of l skip locked\n  ), deleted",
-      "for update of l\n  ), deleted",
-    ],
-    [
-      "PRUNE_LEASES deletes what it found",
-      "    where l.pipeline_run_id = doomed.pipeline_run_id\n    returning l.pipeline_run_id\n  )\n  select to_json",
-      "    where true\n    returning l.pipeline_run_id\n  )\n  select to_json",
     ],
   ]),
 ];

@@ -1,6 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { PRUNE } from "../../src/postgres/sql/events.ts";
-import { PRUNE_LEASES } from "../../src/postgres/sql/leases.ts";
+import {
+  PRUNE_EVENTS,
+  PRUNE_FIELDS,
+  PRUNE_LEASES,
+  PRUNE_ROWS,
+} from "../../src/postgres/sql/retention.ts";
 import { OtherTransaction, RunTables } from "./run_tables.ts";
 
 const HOUR = 3_600_000;
@@ -10,12 +14,12 @@ const RECENT = { age: HOUR / 2 };
 /** Prunes once, with a retention of an hour. */
 async function prune(tables: RunTables, limit = 100): Promise<number> {
   const values = { retention: HOUR, limit };
-  const [count] = await tables.execute(PRUNE, values) as [number];
+  const [count] = await tables.execute(PRUNE_EVENTS, values) as [number];
   return count;
 }
 
 for (const kind of ["Completed", "Errored"] as const) {
-  Deno.test(`PRUNE deletes the events of a run whose ${kind} is old`, async () => {
+  Deno.test(`PRUNE_EVENTS deletes the events of a run whose ${kind} is old`, async () => {
     await using tables = await RunTables.open();
     const runId = crypto.randomUUID();
     await tables.addEvents(
@@ -28,7 +32,7 @@ for (const kind of ["Completed", "Errored"] as const) {
   });
 }
 
-Deno.test("PRUNE keeps the events of a run that ended within the retention", async () => {
+Deno.test("PRUNE_EVENTS keeps the events of a run that ended within the retention", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
   await tables.addEvents(
@@ -39,7 +43,7 @@ Deno.test("PRUNE keeps the events of a run that ended within the retention", asy
   assertEquals(await tables.eventsOf(runId), ["1 Started", "2 Completed"]);
 });
 
-Deno.test("PRUNE keeps the events of a run that has not ended", async () => {
+Deno.test("PRUNE_EVENTS keeps the events of a run that has not ended", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
   await tables.addEvents(
@@ -50,7 +54,7 @@ Deno.test("PRUNE keeps the events of a run that has not ended", async () => {
   assertEquals(await tables.eventsOf(runId), ["1 Started", "2 Yield"]);
 });
 
-Deno.test("PRUNE deletes every attempt that ended, and keeps the one that goes on", async () => {
+Deno.test("PRUNE_EVENTS deletes every attempt that ended, and keeps the one that goes on", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
   await tables.addEvents(
@@ -64,7 +68,7 @@ Deno.test("PRUNE deletes every attempt that ended, and keeps the one that goes o
   assertEquals(await tables.eventsOf(runId), ["5 Started"]);
 });
 
-Deno.test("PRUNE keeps the events of other runs", async () => {
+Deno.test("PRUNE_EVENTS keeps the events of other runs", async () => {
   await using tables = await RunTables.open();
   const [runId, otherId] = [crypto.randomUUID(), crypto.randomUUID()];
   await tables.addEvents(
@@ -75,7 +79,7 @@ Deno.test("PRUNE keeps the events of other runs", async () => {
   assertEquals(await tables.eventsOf(otherId), ["1 Started"]);
 });
 
-Deno.test("PRUNE deletes at most as many events as it is told, the ending last", async () => {
+Deno.test("PRUNE_EVENTS deletes at most as many events as it is told, the ending last", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
   // Written last to first, so that their place in the table is not their order.
@@ -91,21 +95,15 @@ Deno.test("PRUNE deletes at most as many events as it is told, the ending last",
   assertEquals(await tables.eventsOf(runId), []);
 });
 
-Deno.test("PRUNE skips events that another deletes, and does not wait", async () => {
+Deno.test("PRUNE_EVENTS deletes what ended first", async () => {
   await using tables = await RunTables.open();
-  const [runId, otherId] = [crypto.randomUUID(), crypto.randomUUID()];
-  await tables.addEvents(
-    { runId, seq: 1, kind: "Completed", ...OLD },
-    { runId: otherId, seq: 1, kind: "Completed", ...OLD },
-  );
-  await using _other = await OtherTransaction.begin(
-    tables,
-    (sql) =>
-      sql`delete from pipeline_run_events where pipeline_run_id = ${otherId}`,
-  );
-  await using patient = await tables.withLockTimeout(300);
-  assertEquals(await prune(patient), 1);
-  assertEquals(await tables.eventsOf(runId), []);
+  const runIds = Array.from({ length: 8 }, () => crypto.randomUUID());
+  for (const [i, runId] of runIds.entries()) {
+    const age = (10 + i) * HOUR;
+    await tables.addEvents({ runId, seq: 1, kind: "Completed", age });
+  }
+  assertEquals(await prune(tables, 7), 7);
+  assertEquals(await tables.eventsOf(runIds[0]), ["1 Completed"]);
 });
 
 /** Prunes leases once; those of `RunTables` that have ended did so an hour ago. */
@@ -165,3 +163,168 @@ Deno.test("PRUNE_LEASES skips leases that another changes, and does not wait", a
   assertEquals(await pruneLeases(patient), 1);
   assertEquals(await tables.leaseOf(runId), undefined);
 });
+
+/** Prunes rows or payload fields once, with a retention of an hour. */
+async function pruneBy(
+  tables: RunTables,
+  statement: typeof PRUNE_ROWS,
+  limit = 100,
+): Promise<number> {
+  const [count] = await tables.execute(statement, { retention: HOUR, limit });
+  return count as number;
+}
+
+/** Adds the rows of a run, the last of them some hours ago. */
+async function addRun(
+  tables: RunTables,
+  hours: number,
+  statuses: readonly ("STARTED" | "COMPLETED" | "ERRORED")[],
+  row: { datasetId?: string; name?: string } = {},
+): Promise<string> {
+  const runId = crypto.randomUUID();
+  const today = Date.now() % (24 * HOUR);
+  for (const [i, status] of statuses.entries()) {
+    const writtenIn = today - (hours + statuses.length - 1 - i) * HOUR;
+    await tables.addRow({ runId, status, writtenIn, ...row });
+  }
+  return runId;
+}
+
+for (const status of ["COMPLETED", "ERRORED"] as const) {
+  Deno.test(`PRUNE_ROWS deletes the rows of a run that was ${status} long ago`, async () => {
+    await using tables = await RunTables.open();
+    const runId = await addRun(tables, 1.1, ["STARTED", status]);
+    assertEquals(await pruneBy(tables, PRUNE_ROWS), 2);
+    assertEquals(await tables.statusesOf(runId), []);
+  });
+}
+
+Deno.test("PRUNE_ROWS keeps the rows of a run that ended within the retention", async () => {
+  await using tables = await RunTables.open();
+  const runId = await addRun(tables, 0.9, ["STARTED", "COMPLETED"]);
+  await addRun(tables, 1.1, ["STARTED", "COMPLETED"]);
+  assertEquals(await pruneBy(tables, PRUNE_ROWS), 2);
+  assertEquals(await tables.statusesOf(runId), ["STARTED", "COMPLETED"]);
+});
+
+Deno.test("PRUNE_ROWS keeps the rows of a run that has not ended, or began again", async () => {
+  await using tables = await RunTables.open();
+  await addRun(tables, 3, ["STARTED"]);
+  await addRun(tables, 3, ["STARTED", "ERRORED", "STARTED"]);
+  assertEquals(await pruneBy(tables, PRUNE_ROWS), 0);
+});
+
+Deno.test("PRUNE_ROWS keeps the newest row of each pipeline on a dataset", async () => {
+  await using tables = await RunTables.open();
+  const [datasetId, otherId] = [crypto.randomUUID(), crypto.randomUUID()];
+  const ended = ["STARTED", "COMPLETED"] as const;
+  const first = await addRun(tables, 5, ended, { datasetId });
+  const second = await addRun(tables, 3, ended, { datasetId });
+  const third = await addRun(tables, 7, ended, { datasetId, name: "other" });
+  const fourth = await addRun(tables, 9, ended, { datasetId: otherId });
+  assertEquals(await pruneBy(tables, PRUNE_ROWS), 5);
+  assertEquals(await tables.statusesOf(first), []);
+  for (const runId of [second, third, fourth]) {
+    assertEquals(await tables.statusesOf(runId), ["COMPLETED"]);
+  }
+});
+
+Deno.test("PRUNE_ROWS deletes at most as many rows as it is told, the oldest first", async () => {
+  await using tables = await RunTables.open();
+  const runId = await addRun(tables, 2, ["STARTED", "ERRORED", "COMPLETED"]);
+  assertEquals(await pruneBy(tables, PRUNE_ROWS, 2), 2);
+  assertEquals(await tables.statusesOf(runId), ["COMPLETED"]);
+});
+
+/** The keys of a run's payload fields. */
+async function keysOf(tables: RunTables, runId: string): Promise<string[]> {
+  const rows = await tables.sql`
+    select key from pipeline_run_payload_fields
+    where pipeline_run_id = ${runId} order by key`;
+  return rows.map(({ key }) => key);
+}
+
+Deno.test("PRUNE_FIELDS deletes the old fields of a run that ended long ago", async () => {
+  await using tables = await RunTables.open();
+  const runId = await addRun(tables, 1.1, ["STARTED", "COMPLETED"]);
+  await tables.addField({ runId, key: "new", age: 0.9 * HOUR });
+  await tables.addField({ runId, key: "old", age: 1.1 * HOUR });
+  assertEquals(await pruneBy(tables, PRUNE_FIELDS), 1);
+  assertEquals(await keysOf(tables, runId), ["new"]);
+});
+
+Deno.test("PRUNE_FIELDS deletes the old fields of a run without rows", async () => {
+  await using tables = await RunTables.open();
+  const runId = crypto.randomUUID();
+  await tables.addField({ runId, key: "old", age: 2 * HOUR });
+  assertEquals(await pruneBy(tables, PRUNE_FIELDS), 1);
+});
+
+Deno.test("PRUNE_FIELDS keeps the fields of a run that goes on, or ended within the retention", async () => {
+  await using tables = await RunTables.open();
+  for (
+    const runId of [
+      await addRun(tables, 2, ["STARTED"]),
+      await addRun(tables, 2, ["COMPLETED", "STARTED"]),
+      await addRun(tables, 0.9, ["STARTED", "COMPLETED"]),
+    ]
+  ) {
+    await tables.addField({ runId, key: "old", age: 3 * HOUR });
+  }
+  assertEquals(await pruneBy(tables, PRUNE_FIELDS), 0);
+});
+
+Deno.test("PRUNE_FIELDS deletes at most as many fields as it is told, the oldest first", async () => {
+  await using tables = await RunTables.open();
+  const runId = crypto.randomUUID();
+  for (const [i, key] of ["a", "b", "c"].entries()) {
+    await tables.addField({ runId, key, age: (2 + i) * HOUR });
+  }
+  assertEquals(await pruneBy(tables, PRUNE_FIELDS, 2), 2);
+  assertEquals(await keysOf(tables, runId), ["a"]);
+});
+
+Deno.test("PRUNE_FIELDS skips fields that are being set, and does not wait", async () => {
+  await using tables = await RunTables.open();
+  const runId = crypto.randomUUID();
+  await tables.addField({ runId, key: "set", age: 2 * HOUR });
+  await tables.addField({ runId, key: "old", age: 2 * HOUR });
+  await using _other = await OtherTransaction.begin(
+    tables,
+    (sql) =>
+      sql`
+        update pipeline_run_payload_fields set updated_at = now()
+        where key = 'set'`,
+  );
+  await using patient = await tables.withLockTimeout(300);
+  assertEquals(await pruneBy(patient, PRUNE_FIELDS), 1);
+  assertEquals(await keysOf(tables, runId), ["set"]);
+});
+
+const STATEMENTS = { PRUNE_EVENTS, PRUNE_LEASES, PRUNE_FIELDS, PRUNE_ROWS };
+
+for (const [name, statement] of Object.entries(STATEMENTS)) {
+  Deno.test(`${name} deletes nothing while another instance deletes from the table`, async () => {
+    await using tables = await RunTables.open();
+    const runId = await addRun(tables, 2, ["COMPLETED"]);
+    const other = crypto.randomUUID();
+    await tables.addEvents({ runId, seq: 1, kind: "Completed", ...OLD });
+    await tables.addLease({ runId: other, ended: true });
+    await tables.sql`
+      update pipeline_run_leases set ended_at = now() - interval '2 hours'`;
+    await tables.addField({ runId, key: "old", age: 2 * HOUR });
+    {
+      await using _other = await OtherTransaction.begin(
+        tables,
+        (sql) =>
+          sql.unsafe(statement.text, [`${HOUR}`, "100"]).then((rows) => {
+            assertEquals(Object.values(rows[0]), ["1"]);
+          }),
+      );
+      await using patient = await tables.withLockTimeout(300);
+      assertEquals(await pruneBy(patient, statement), 0);
+    }
+    // What the other one deleted is there again.
+    assertEquals(await pruneBy(tables, statement), 1);
+  });
+}

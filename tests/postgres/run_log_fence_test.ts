@@ -111,7 +111,7 @@ Deno.test("PostgresRunLog.requestAbort() tells that a run of another instance ha
   await assertRejects(() => other.abort(crypto.randomUUID()));
 });
 
-Deno.test("PostgresRunLog.sweep() does not end this instance's own runs after an outage", async () => {
+Deno.test("PostgresRunLog.reap() does not end this instance's own runs after an outage", async () => {
   await using opened = await open();
   const { registry, tables } = opened;
   const runId = await hold(registry);
@@ -120,30 +120,6 @@ Deno.test("PostgresRunLog.sweep() does not end this instance's own runs after an
   assertEquals((await registry.sweep()).reaped, 0);
   assertEquals(registry.snapshotStatus(runId), { name: "Running" });
   assertEquals((await tables.leaseOf(runId))?.is_renewed, true);
-});
-
-Deno.test("PostgresRunLog.sweep() prunes nothing if the log is kept for ever", async () => {
-  await using opened = await open({ logRetention: Infinity });
-  const { registry, tables, asked } = opened;
-  const runId = crypto.randomUUID();
-  const age = 10 * 365 * 24 * 3_600_000;
-  await tables.addEvents({ runId, seq: 1, kind: "Completed", age });
-  assertEquals((await registry.sweep()).pruned, 0);
-  assert(!asked.includes("prune"));
-  assertEquals(await tables.eventsOf(runId), ["1 Completed"]);
-});
-
-Deno.test("PostgresRunLog.sweep() prunes 5,000 events at a time until there are no more", async () => {
-  await using opened = await open({ logRetention: 1 });
-  const { registry, tables, asked } = opened;
-  await tables.sql`
-    insert into pipeline_run_events (pipeline_run_id, seq, kind, at, logged_at)
-    select ${crypto.randomUUID()}, seq,
-      case seq when 5001 then 'Completed' else 'Yield' end,
-      now(), now() - interval '1 hour'
-    from generate_series(1, 5001) seq`;
-  assertEquals((await registry.sweep()).pruned, 5_001);
-  assertEquals(asked.filter((name) => name === "prune").length, 2);
 });
 
 Deno.test("PostgresRunLog.close() rejects those who wait for the log", async () => {
@@ -172,10 +148,10 @@ Deno.test("PostgresRunLog.close() stops renewing", async () => {
     }),
     owner: crypto.randomUUID(),
     listener: undefined,
+    replica: undefined,
     leaseDuration: 60_000,
     renewInterval: 10_000,
     pollInterval: 1_000,
-    logRetention: Infinity,
     warn: () => {},
   });
   const lease = log.open({
@@ -193,7 +169,7 @@ Deno.test("PostgresRunLog.close() stops renewing", async () => {
   assertEquals(client.names, ["claim"]);
 });
 
-Deno.test("PostgresRunLog.sweep() renews before it ends runs", async () => {
+Deno.test("PostgresRunLog.reap() renews before it ends runs", async () => {
   await using opened = await open();
   const { registry, asked } = opened;
   await hold(registry);

@@ -159,6 +159,18 @@ export class RunTables implements AsyncDisposable {
       )`;
   }
 
+  /** Adds a payload field, which was set some milliseconds ago. */
+  async addField(
+    { runId, key, age }: { runId: string; key: string; age: number },
+  ): Promise<void> {
+    await this.sql`
+      insert into pipeline_run_payload_fields (
+        pipeline_run_id, key, value, created_at, updated_at
+      )
+      select ${runId}, ${key}, '1', at, at
+      from (select now() - ${age} * interval '1 millisecond' as at) age`;
+  }
+
   /** Adds two attempts of a run, both ended, without a lease. */
   async addTwoAttempts(): Promise<string> {
     const runId = crypto.randomUUID();

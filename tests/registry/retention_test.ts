@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import {
+  MemoryPipelineRunRepository,
   PipelineRunRegistry,
   type PipelineRunRegistryOptions,
 } from "../../mod.ts";
@@ -311,4 +312,21 @@ Deno.test("mod.ts registers nothing when it is imported", async () => {
     { flags: ["--unstable-cron"] },
   );
   assertEquals(stdout, "function []\n");
+});
+
+Deno.test("PipelineRunRegistry.shutdown() keeps a sweep that it disturbs from warning", async () => {
+  using cron = fakeCron();
+  const { warnings, onWarning } = recordWarnings();
+  const { promise, reject } = Promise.withResolvers<number>();
+  const repository = new MemoryPipelineRunRepository();
+  const registry = new PipelineRunRegistry({
+    repository: Object.assign(repository, { prune: () => promise }),
+    onWarning,
+  });
+  const fired = cron.crons[0].fire();
+  await runMicrotasks();
+  await registry.shutdown();
+  reject(new Error("closed"));
+  await fired;
+  assertEquals(warnings, []);
 });

@@ -368,13 +368,13 @@ Deno.test("RowsOnlyLog.requestAbort() knows no run, even if it has rows", async 
   assertEquals(calls, ["logPipelineRun"]);
 });
 
-Deno.test("RowsOnlyLog.sweep() leaves the rows of runs alone", async () => {
+Deno.test("RowsOnlyLog.reap() leaves the rows of runs alone", async () => {
   const { repository, calls } = recordingRepository();
   await repository.logPipelineRun(
     transition("STARTED", { pipelineRunId: RUN_ID }),
   );
   const log = new RowsOnlyLog(repository, noop);
-  assertEquals(await log.sweep(), { reaped: 0, pruned: 0 });
+  assertEquals(await log.reap(), 0);
   assertEquals(calls, ["logPipelineRun"]);
 });
 

@@ -28,7 +28,7 @@ export abstract class LocalRunLog implements RunLog {
     return Promise.resolve(undefined);
   }
 
-  sweep(): Promise<{ reaped: number; pruned: number }> {
-    return Promise.resolve({ reaped: 0, pruned: 0 });
+  reap(): Promise<number> {
+    return Promise.resolve(0);
   }
 }

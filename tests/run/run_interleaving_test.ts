@@ -196,7 +196,7 @@ async function alwaysInLog(
           trial.plan(action, () => trial.act(action));
         }
         const act = {
-          "reap": () => log.reap(),
+          "reap": () => log.expire(),
           "renew": () => log.leases.at(-1)!.renew(),
           "remote abort": () => log.leases.at(-1)!.requestAbort(),
           "run elsewhere": () => log.runElsewhere(),

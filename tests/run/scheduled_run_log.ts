@@ -89,7 +89,7 @@ export class ScheduledRunLog extends LocalRunLog {
   }
 
   /** Ends the run as if its lease had expired. */
-  reap(): void {
+  expire(): void {
     const attempt = this.attempts.at(-1);
     if (attempt === undefined || attempt.ended) return;
     const seq = this.lastSeq + 1;

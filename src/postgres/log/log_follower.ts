@@ -10,9 +10,9 @@ import { type EventRow, POLL, READ_EVENTS, toEvent } from "../sql/events.ts";
 /** How many runs and positions one query reads at most. */
 const MAX_READ = 100;
 /** How many events of a run one query returns at most. */
-const MAX_EVENTS = 200;
+export const MAX_EVENTS = 200;
 /** How long their payloads are in all at most, not counting the last one, in bytes. */
-const MAX_BYTES = 64 * 1024;
+export const MAX_BYTES = 64 * 1024;
 /** How many runs one poll asks for at most. */
 const MAX_POLLED = 1_000;
 /** How soon a run is polled after it had news, in milliseconds. */
@@ -41,7 +41,7 @@ export interface FollowedRun {
 }
 
 /** What one query returned for the readers that wait for the same. */
-interface News {
+export interface News {
   readonly runId: string;
   readonly after: number | null;
   /** The new events; none if the run has ended. */

@@ -5,12 +5,25 @@ import type {
   LocalRun,
   SubscribeOptions,
 } from "../../repository/run_log.ts";
-import type { LogFollower, LogReader } from "./log_follower.ts";
+import type { Replica } from "../client/replica.ts";
+import { READ_EVENTS, toEvent } from "../sql/events.ts";
+import {
+  type LogFollower,
+  type LogReader,
+  MAX_BYTES,
+  MAX_EVENTS,
+  type News,
+} from "./log_follower.ts";
+
+/** How old an event is that the replica may have, in milliseconds. */
+const OLD = 10_000;
 
 /** Options of {@linkcode openLogStream}. */
 export interface LogStreamOptions extends SubscribeOptions {
   readonly runId: string;
   readonly follower: LogFollower;
+  /** Reads old events, if there is one. */
+  readonly replica?: Replica;
   /** Takes up the stream; see {@linkcode LocalRun.follow}. */
   readonly follow: LocalRun["follow"];
   /** Reads the events that the log may not have yet, if this instance runs the run. */
@@ -30,6 +43,8 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
   #buffer: RunEvent[] = [];
   /** The number of the last event delivered. */
   #lastSeq: number | undefined;
+  /** The last event delivered of the log. */
+  #last: RunEvent | undefined;
   /** The number up to which the log is read instead of memory. */
   #refillTo = 0;
   #reader: LogReader | undefined;
@@ -73,6 +88,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
       return;
     }
     this.#lastSeq = event.seq;
+    this.#last = event;
     controller.enqueue(event);
     if (isLast(event)) this.#end(controller);
   }
@@ -103,9 +119,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
         this.#refillTo = value.seq;
         if (this.#ended) return undefined;
       }
-      const { follower, runId } = this.#options;
-      this.#reader ??= follower.open(runId);
-      const news = await follower.next(this.#reader, this.#lastSeq);
+      const news = await this.#readOld() ?? await this.#readLog();
       if (news.length === 0) return undefined;
       this.#buffer = this.#local === undefined
         ? news
@@ -114,6 +128,35 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
       if (this.#buffer.length === 0) this.#refillTo = 0;
     }
     return this.#buffer.shift();
+  }
+
+  #readLog(): Promise<RunEvent[]> {
+    const { follower, runId } = this.#options;
+    this.#reader ??= follower.open(runId);
+    return follower.next(this.#reader, this.#lastSeq);
+  }
+
+  /**
+   * What follows an old event, if the replica has both. It may have the events of
+   * another life of the run's id instead, or may not have the newest yet.
+   */
+  async #readOld(): Promise<RunEvent[] | undefined> {
+    const { replica, runId } = this.#options;
+    const last = this.#last;
+    if (
+      replica === undefined || last === undefined ||
+      last.seq !== this.#lastSeq || Date.now() - last.at.getTime() < OLD
+    ) return undefined;
+    const answer = await replica.query(READ_EVENTS, {
+      readers: JSON.stringify([{ runId, after: last.seq - 1 }]),
+      maxEvents: MAX_EVENTS,
+      maxBytes: MAX_BYTES,
+    }) as News[] | undefined;
+    const rows = answer?.[0]?.events ?? [];
+    const [known, ...events] = rows.map((row) => toEvent(runId, row));
+    const isSame = known?.seq === last.seq &&
+      known.at.getTime() === last.at.getTime();
+    return isSame && events.length > 0 ? events : undefined;
   }
 
   async #open(): Promise<void> {

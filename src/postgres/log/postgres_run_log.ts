@@ -11,30 +11,19 @@ import type {
 import type { PostgresClient } from "../client/client.ts";
 import type { Database } from "../client/database.ts";
 import { Notifications } from "../client/notifications.ts";
+import type { Replica } from "../client/replica.ts";
 import { Leases } from "../leases/leases.ts";
-import { PRUNE } from "../sql/events.ts";
-import { PRUNE_LEASES } from "../sql/leases.ts";
-import type { Statement } from "../sql/statement.ts";
 import { type RunState, STATUS, toStatus } from "../sql/status.ts";
 import type { GroupCommit } from "../write/group_commit.ts";
 import type { Write } from "../write/write.ts";
 import { LogFollower } from "./log_follower.ts";
 import { openLogStream } from "./log_stream.ts";
 
-/** How many events or leases one statement deletes. */
-const PRUNED_AT_ONCE = 5_000;
-
-/**
- * How long a lease stays after its end at least, in milliseconds: a claim or write that
- * arrives late must find it.
- */
-const LEASE_RETENTION = 600_000;
-
-type Prune = Statement<{ retention: "bigint"; limit: "integer" }>;
-
 /** Options of {@linkcode PostgresRunLog}. */
 export interface PostgresRunLogOptions {
   readonly database: Database;
+  /** Reads old events, if there is one. */
+  readonly replica: Replica | undefined;
   readonly writes: GroupCommit<Write>;
   /** The UUID of this instance. */
   readonly owner: string;
@@ -43,22 +32,21 @@ export interface PostgresRunLogOptions {
   readonly leaseDuration: number;
   readonly renewInterval: number;
   readonly pollInterval: number;
-  readonly logRetention: number;
   readonly warn: (warning: RegistryWarning) => void;
 }
 
 /** Shares runs between instances through leases, a log of events and NOTIFY. */
 export class PostgresRunLog implements RunLog {
   readonly #database: Database;
-  readonly #logRetention: number;
+  readonly #replica: Replica | undefined;
   readonly #follower: LogFollower;
   readonly #notifications: Notifications;
   readonly #leases: Leases;
 
   constructor(options: PostgresRunLogOptions) {
-    const { database, listener, logRetention, warn } = options;
+    const { database, listener, replica, warn } = options;
     this.#database = database;
-    this.#logRetention = logRetention;
+    this.#replica = replica;
     this.#notifications = new Notifications({
       client: listener,
       database,
@@ -92,6 +80,7 @@ export class PostgresRunLog implements RunLog {
       ...options,
       runId,
       follower: this.#follower,
+      replica: this.#replica,
       follow: local.follow,
       unrecorded,
     });
@@ -112,39 +101,15 @@ export class PostgresRunLog implements RunLog {
     return toStatus(runId, state as RunState);
   }
 
-  async sweep(
-    reason: string = "lease_expired",
-  ): Promise<{ reaped: number; pruned: number }> {
+  async reap(reason: string = "lease_expired"): Promise<number> {
     // After an outage this instance's own leases may have expired; its runs go on.
     await this.#leases.renew();
-    return {
-      reaped: await this.#leases.reap(reason),
-      pruned: await this.#prune(),
-    };
+    return await this.#leases.reap(reason);
   }
 
   async close(): Promise<void> {
     this.#leases.close();
     this.#follower.close();
     await this.#notifications.close();
-  }
-
-  /** Deletes what the retention allows. Returns how many events. */
-  async #prune(): Promise<number> {
-    const retention = this.#logRetention;
-    if (retention === Infinity) return 0;
-    const pruned = await this.#pruneBy(PRUNE, retention);
-    await this.#pruneBy(PRUNE_LEASES, Math.max(retention, LEASE_RETENTION));
-    return pruned;
-  }
-
-  async #pruneBy(statement: Prune, retention: number): Promise<number> {
-    const values = { retention, limit: PRUNED_AT_ONCE };
-    let pruned = 0;
-    while (true) {
-      const [count] = await this.#database.query(statement, values) as [number];
-      pruned += count;
-      if (count < PRUNED_AT_ONCE) return pruned;
-    }
   }
 }

@@ -165,38 +165,6 @@ export const READ_ENDING = statement(
   limit 1`,
 );
 
-/**
- * Deletes events of runs that ended longer ago than the retention, in milliseconds,
- * and have not begun again. It does not wait for concurrent deletions.
- */
-export const PRUNE = statement(
-  "prune",
-  { retention: "bigint", limit: "integer" },
-  ({ retention, limit }) => `
-  with ended as (
-    select e.pipeline_run_id, max(e.seq) as seq
-    from pipeline_run_events e
-    where e.kind in ('Completed', 'Errored')
-      and e.logged_at < now() - ${retention} * interval '1 millisecond'
-    group by e.pipeline_run_id
-    limit ${limit}
-  ), doomed as (
-    select e.ctid
-    from ended
-    join pipeline_run_events e
-      on e.pipeline_run_id = ended.pipeline_run_id and e.seq <= ended.seq
-    order by e.pipeline_run_id, e.seq -- the ending, which finds them, last
-    limit ${limit}
-    for update of e skip locked
-  ), deleted as (
-    delete from pipeline_run_events e
-    using doomed
-    where e.ctid = doomed.ctid
-    returning e.seq
-  )
-  select to_json(count(*))::text from deleted`,
-);
-
 /** An event as JSON: seq, kind, at, payload, message. */
 export type EventRow = [
   number,

@@ -261,31 +261,3 @@ export const RELEASE = statement(
     end
   returning to_json(l.pipeline_run_id)::text`,
 );
-
-/**
- * Deletes leases that ended longer ago than the retention, in milliseconds, and whose
- * run has no events any more. It does not wait for others that change them.
- */
-export const PRUNE_LEASES = statement(
-  "prune leases",
-  { retention: "bigint", limit: "integer" },
-  ({ retention, limit }) => `
-  with doomed as (
-    select l.pipeline_run_id
-    from pipeline_run_leases l
-    where l.ended_at < now() - ${retention} * interval '1 millisecond'
-      and not exists (
-        select
-        from pipeline_run_events e
-        where e.pipeline_run_id = l.pipeline_run_id
-      )
-    limit ${limit}
-    for update of l skip locked
-  ), deleted as (
-    delete from pipeline_run_leases l
-    using doomed
-    where l.pipeline_run_id = doomed.pipeline_run_id
-    returning l.pipeline_run_id
-  )
-  select to_json(count(*))::text from deleted`,
-);

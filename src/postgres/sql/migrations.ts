@@ -142,6 +142,15 @@ const STEPS: readonly Step[] = [
       ),
     ],
   },
+  {
+    name: "payload fields by their age",
+    changes: [
+      createIndex(
+        "pipeline_run_payload_fields_updated_at_idx",
+        "pipeline_run_payload_fields (updated_at)",
+      ),
+    ],
+  },
 ];
 
 /** The version that this release needs. */
