@@ -4,6 +4,7 @@ import {
   type Figures,
   type MeasureOptions,
   quantile,
+  type Table,
 } from "./contest.ts";
 import {
   CHANNEL,
@@ -134,6 +135,15 @@ async function measureFleet(
 const columns = (name: string) =>
   Object.fromEntries(SIZES.map((size) => [`${name} ${size}`, `${size}`]));
 
+const LATENCIES: readonly Table[] = [
+  {
+    title: "from publishing to another instance, p50, ms, by instances",
+    better: "less",
+    columns: columns("p50"),
+  },
+  { title: "p99, ms", better: "less", columns: columns("p99") },
+];
+
 /** The contest between the ways to learn of events, when some instances follow. */
 function contest(name: string, following: number): Contest {
   const contender = (way: Way, name: string, includes: string) => ({
@@ -147,7 +157,7 @@ function contest(name: string, following: number): Contest {
       return Object.assign({}, ...figures);
     },
   });
-  const who = following === Infinity ? "each instance" : `${following} of them`;
+  const who = following === Infinity ? "all" : `${following || "none"} of them`;
   return {
     name,
     needsPostgres: true,
@@ -167,12 +177,7 @@ function contest(name: string, following: number): Contest {
       contender("polling", "polling", "the same without notifications"),
     ],
     tables: [
-      {
-        title: "from publishing to another instance, p50, ms, by instances",
-        better: "less",
-        columns: columns("p50"),
-      },
-      { title: "p99, ms", better: "less", columns: columns("p99") },
+      ...following === 0 ? [] : LATENCIES,
       { title: "events/s", better: "more", columns: columns("events") },
       { title: "commits/s", better: "less", columns: columns("commits") },
       {
@@ -190,8 +195,9 @@ function contest(name: string, following: number): Contest {
   };
 }
 
-/** Fleets, of which few instances or all follow others. */
+/** Fleets, of which none, few or all instances follow others. */
 export const contests: readonly Contest[] = [
+  contest("writers", 0),
   contest("fleet", FEW),
   contest("followers", Infinity),
 ];

@@ -155,8 +155,7 @@ export class PostgresPipelineRunRepository
     this.#writes = writes;
     this.#retention = new Retention({
       database,
-      shared,
-      logRetention,
+      logRetention: shared ? logRetention : Infinity,
       payloadRetention,
       auditRetention,
     });

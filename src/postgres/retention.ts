@@ -19,8 +19,7 @@ const LEASE_RETENTION = 600_000;
 /** Options of {@linkcode Retention}. */
 export interface RetentionOptions {
   readonly database: Database;
-  /** Whether there are a log and leases. */
-  readonly shared: boolean;
+  /** For how long events and leases stay, in milliseconds. */
   readonly logRetention: number;
   readonly payloadRetention: number;
   readonly auditRetention: number;
@@ -29,22 +28,21 @@ export interface RetentionOptions {
 /** Deletes what is left of runs that ended long ago, a bounded part at a time. */
 export class Retention {
   readonly #database: Database;
-  /** For how long each statement's rows stay, in milliseconds. */
-  readonly #kept: (readonly [typeof PRUNE_EVENTS, number])[];
+  /** The statements, each with how long its rows stay, in milliseconds. */
+  readonly #kept: [typeof PRUNE_EVENTS, number][];
   readonly #closed = new AbortController();
 
   constructor(options: RetentionOptions) {
-    const { shared, logRetention, payloadRetention, auditRetention } = options;
-    this.#database = options.database;
-    this.#kept = [
-      [PRUNE_EVENTS, shared ? logRetention : Infinity] as const,
-      [
-        PRUNE_LEASES,
-        shared ? Math.max(logRetention, LEASE_RETENTION) : Infinity,
-      ] as const,
-      [PRUNE_FIELDS, payloadRetention] as const,
-      [PRUNE_ROWS, auditRetention] as const,
-    ].filter(([_, retention]) => retention !== Infinity);
+    const { database, logRetention, payloadRetention, auditRetention } =
+      options;
+    const kept: [typeof PRUNE_EVENTS, number][] = [
+      [PRUNE_EVENTS, logRetention],
+      [PRUNE_LEASES, Math.max(logRetention, LEASE_RETENTION)],
+      [PRUNE_FIELDS, payloadRetention],
+      [PRUNE_ROWS, auditRetention],
+    ];
+    this.#database = database;
+    this.#kept = kept.filter(([_, retention]) => retention !== Infinity);
   }
 
   /**
@@ -64,7 +62,7 @@ export class Retention {
           limit: PRUNED_AT_ONCE,
         }) as [number];
         pruned += count;
-        if (count < PRUNED_AT_ONCE) break;
+        if (count === 0) break;
         const { signal } = this.#closed;
         await delay(performance.now() - from, { signal });
       }

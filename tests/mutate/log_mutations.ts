@@ -239,14 +239,34 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     ["Waits end together", "wait - Date.now() % wait", "wait"],
     [
       "A writer's notifications must arrive",
-      "notifications.arrive && isNotified",
+      "this.#options.notifications.arrive && isNotified",
       "isNotified",
     ],
-    ["Waits double", "2 * wait), pollInterval)", "3 * wait), pollInterval)"],
+    ["Waits double", "2 * run.wait), this", "3 * run.wait), this"],
+    [
+      "A writer that notifies has time",
+      "this.#isNotified(run) ? FIRST_NOTIFIED_WAIT : FIRST_WAIT",
+      "FIRST_WAIT",
+    ],
+    [
+      "A writer that does not notify has none",
+      "this.#isNotified(run) ? FIRST_NOTIFIED_WAIT : FIRST_WAIT",
+      "FIRST_NOTIFIED_WAIT",
+    ],
+    [
+      "After a notification there will be others",
+      "run.wait === 0 && this.#isNotified(run)",
+      "false",
+    ],
+    [
+      "Other notified runs are polled together",
+      "run.wait === 0 && this.#isNotified(run)",
+      "this.#isNotified(run)",
+    ],
     [
       "Waits end at the poll interval",
-      "Math.min(Math.max(FIRST_WAIT, 2 * wait), pollInterval)",
-      "Math.max(FIRST_WAIT, 2 * wait)",
+      "Math.min(Math.max(first, 2 * run.wait), this.#options.pollInterval)",
+      "Math.max(first, 2 * run.wait)",
     ],
     [
       "A reader that does not wait has no position",

@@ -179,8 +179,8 @@ export const RETENTION_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("postgres/retention.ts", ["postgres/retention_test.ts"], [
     [
       "What is kept for ever is not pruned",
-      "    ].filter(([_, retention]) => retention !== Infinity);",
-      "    ];",
+      "kept.filter(([_, retention]) => retention !== Infinity)",
+      "kept",
     ],
     [
       "Leases stay as long as events",
@@ -213,18 +213,8 @@ export const RETENTION_MUTATIONS: readonly Mutation[] = [
       "[PRUNE_ROWS, Infinity]",
     ],
     [
-      "Runs that are not shared have no events",
-      "shared ? logRetention : Infinity",
-      "logRetention",
-    ],
-    [
-      "Runs that are not shared have no leases",
-      "shared ? Math.max(logRetention, LEASE_RETENTION) : Infinity",
-      "Math.max(logRetention, LEASE_RETENTION)",
-    ],
-    [
       "Pruning goes on while there is more",
-      "if (count < PRUNED_AT_ONCE) break;",
+      "if (count === 0) break;",
       "break;",
     ],
     [
@@ -246,6 +236,15 @@ export const RETENTION_MUTATIONS: readonly Mutation[] = [
       "Closing ends a rest",
       "delay(performance.now() - from, { signal })",
       "delay(performance.now() - from)",
+    ],
+  ]),
+  ...mutationsOf("postgres/postgres_repository.ts", [
+    "postgres/retention_test.ts",
+  ], [
+    [
+      "Runs that are not shared have no log",
+      "shared ? logRetention : Infinity",
+      "logRetention",
     ],
   ]),
   ...mutationsOf("registry/registry.ts", ["postgres/retention_test.ts"], [

@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { RepositoryError } from "../../src/model/errors.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
 import { assertPending } from "../assert_pending.ts";
+import { FakeClock } from "../fake_clock.ts";
 import { turn } from "./turn.ts";
 
 interface Item {
@@ -104,11 +104,7 @@ Deno.test("GroupCommit writes two groups at a time, and no key in both", async (
 });
 
 Deno.test("GroupCommit gathers items for some time after groups that took long", async () => {
-  using stack = new DisposableStack();
-  const time = stack.use(new FakeTime());
-  const { now } = performance;
-  stack.defer(() => performance.now = now);
-  performance.now = () => time.now;
+  using time = new FakeClock();
   // The time may be that of setImmediate too.
   const settle = async () => {
     for (let i = 0; i < 3; i++) await time.tickAsync();

@@ -222,29 +222,49 @@ Deno.test("LogFollower polls soon again once there were events", async () => {
   await trial.poll();
 });
 
-Deno.test("LogFollower polls only now and then if the writer notifies", async () => {
+Deno.test("LogFollower polls less often if the writer notifies", async () => {
+  using time = new FakeTime(0);
+  const trial = new Trial();
+  trial.notifications.arrive = true;
+  await trial.waiting("a");
+  for (const at of [5, 50, 100, 200, 400, 800, 1_000, 2_000]) {
+    await time.tickAsync(at - time.now - 1);
+    const { queries } = trial;
+    await turn();
+    assertEquals(trial.queries, queries);
+    await time.tickAsync(1);
+    const { parameters } = await trial.poll();
+    assertEquals(parameters[1], "60000", "the writer is to notify");
+  }
+});
+
+Deno.test("LogFollower polls 50 ms after the last of the events that the writer notifies of", async () => {
   using time = new FakeTime(0);
   const trial = new Trial();
   trial.notifications.arrive = true;
   const { reader, news } = await trial.waiting("a", 3);
   await time.tickAsync(5);
-  assertEquals((await trial.poll()).parameters[1], "60000");
-  await time.tickAsync(POLL_INTERVAL - 6);
+  await trial.poll();
+  let [after, waiting] = [3, news];
+  for (let i = 0; i < 10; i++) {
+    await time.tickAsync(i === 0 ? 23 : 49);
+    trial.follower.onNotify("a");
+    (await trial.query()).answer({
+      runId: "a",
+      after,
+      events: [logged(++after)],
+    });
+    await waiting;
+    waiting = trial.follower.next(reader, after);
+    (await trial.query()).answer();
+    await turn();
+  }
+  await time.tickAsync(49);
   await turn();
-  assertEquals(trial.queries, 2);
+  const { queries } = trial;
   await time.tickAsync(1);
   await trial.poll();
-  // So it is after the next event too.
-  trial.follower.onNotify("a");
-  (await trial.query()).answer({ runId: "a", after: 3, events: [logged(4)] });
-  await news;
-  trial.follower.next(reader, 4);
-  (await trial.query()).answer();
-  await time.tickAsync(POLL_INTERVAL - 1);
-  await turn();
-  assertEquals(trial.queries, 5);
-  await time.tickAsync(1);
-  await trial.poll();
+  assertEquals(trial.queries, queries + 1);
 });
 
 Deno.test("LogFollower polls soon again if the writer does not notify yet", async () => {
@@ -257,33 +277,6 @@ Deno.test("LogFollower polls soon again if the writer does not notify yet", asyn
   assertEquals(askedRuns(await trial.poll({ unfollowed: ["b"] })), ["a", "b"]);
   await time.tickAsync(5);
   assertEquals(askedRuns(await trial.poll()), ["b"]);
-  await time.tickAsync(POLL_INTERVAL - 10);
-  assertEquals(askedRuns(await trial.poll()), ["a", "b"]);
-});
-
-Deno.test("LogFollower polls at each poll interval even if events keep coming", async () => {
-  using time = new FakeTime(0);
-  const trial = new Trial();
-  trial.notifications.arrive = true;
-  const { reader, news } = await trial.waiting("a", 3);
-  await time.tickAsync(5);
-  await trial.poll();
-  let [after, waiting] = [3, news];
-  for (let at = 105; at < 1_000; at += 100) {
-    await time.tickAsync(100);
-    trial.follower.onNotify("a");
-    (await trial.query()).answer({
-      runId: "a",
-      after,
-      events: [logged(++after)],
-    });
-    await waiting;
-    waiting = trial.follower.next(reader, after);
-    (await trial.query()).answer();
-    await turn();
-  }
-  await time.tickAsync(100);
-  await trial.poll();
 });
 
 Deno.test("LogFollower polls soon again when notifications arrive no longer", async () => {

@@ -8,6 +8,7 @@ import {
   type SentStatement,
   StubClient,
 } from "./stub_client.ts";
+import { FakeClock } from "../fake_clock.ts";
 import { turn } from "./turn.ts";
 
 class Trial {
@@ -41,19 +42,57 @@ Deno.test("Notifier.notify() sends nothing for no run", () => {
   assertEquals(trial.payloads, ['{"a"}']);
 });
 
-Deno.test("Notifier.notify() gathers what comes while a statement is under way", async () => {
+Deno.test("Notifier.notify() gathers what comes while a statement is under way, and for ten times as long", async () => {
+  using time = new FakeClock();
   const trial = new Trial();
   trial.notifier.notify(["a"]);
   trial.notifier.notify(["b", "a"]);
+  assertEquals(trial.payloads, ['{"a"}']);
+  time.tick(3);
+  trial.client.sent[0].answer();
+  await time.runMicrotasks();
+  await time.tickAsync(29);
   trial.notifier.notify(["b", "c"]);
   assertEquals(trial.payloads, ['{"a"}']);
-  trial.client.sent[0].answer();
-  await turn();
+  await time.tickAsync(1);
+  await time.runMicrotasks();
   assertEquals(trial.payloads, ['{"a"}', '{"b,a,c"}']);
   trial.client.sent[1].answer();
-  await turn();
+  await time.tickAsync();
+  await time.tickAsync();
   trial.notifier.notify(["d"]);
   assertEquals(trial.payloads.slice(2), ['{"d"}']);
+});
+
+Deno.test("Notifier.notify() gathers for a second at most", async () => {
+  using time = new FakeClock();
+  const trial = new Trial();
+  trial.notifier.notify(["a"]);
+  time.tick(500);
+  trial.client.sent[0].answer();
+  trial.notifier.notify(["b"]);
+  await time.tickAsync();
+  await time.tickAsync(999);
+  await time.runMicrotasks();
+  assertEquals(trial.payloads.length, 1);
+  await time.tickAsync(1);
+  await time.runMicrotasks();
+  assertEquals(trial.payloads.length, 2);
+});
+
+Deno.test("Notifier.close() notifies at once of what was gathered", async () => {
+  using time = new FakeClock();
+  const trial = new Trial();
+  trial.notifier.notify(["a"]);
+  time.tick(100);
+  trial.client.sent[0].answer();
+  await time.tickAsync();
+  trial.notifier.notify(["b"]);
+  const closed = trial.notifier.close();
+  await time.runMicrotasks();
+  assertEquals(trial.payloads, ['{"a"}', '{"b"}']);
+  trial.client.sent[1].answer();
+  await closed;
 });
 
 Deno.test("Notifier.notify() lists at most 200 runs in a notification (fault 30)", () => {
@@ -73,13 +112,15 @@ Deno.test("Notifier.notify() lists at most 200 runs in a notification (fault 30)
 });
 
 Deno.test("Notifier.notify() warns of failures, once until one succeeds, and goes on", async () => {
+  using time = new FakeClock();
   const trial = new Trial();
   for (const isAnswered of [false, false, true, false]) {
     trial.notifier.notify(["a"]);
     const sent = trial.client.sent.at(-1)!;
     if (isAnswered) sent.answer();
     else sent.fail(postgresError("57P01"));
-    await turn();
+    await time.tickAsync();
+    await time.tickAsync();
   }
   assertEquals(trial.payloads.length, 4);
   assertEquals(

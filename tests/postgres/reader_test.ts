@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { FakeTime } from "@std/testing/time";
 import type postgres from "postgres";
 import { PipelineRunRegistry, type RegistryWarning } from "../../mod.ts";
 import {
   type PostgresClient,
   PostgresPipelineRunRepository,
 } from "../../src/postgres/mod.ts";
+import { FakeClock } from "../fake_clock.ts";
 import { RunTables } from "./run_tables.ts";
 import { statementName } from "./statement_name.ts";
 
@@ -142,11 +142,7 @@ Deno.test("PostgresPipelineRunRepository lists the newest rows from the reader, 
 });
 
 Deno.test("PostgresPipelineRunRepository asks the client instead of a reader that fails, warns once, and tries again after 10 s", async () => {
-  using time = new FakeTime();
-  const { now } = performance;
-  using stack = new DisposableStack();
-  stack.defer(() => performance.now = now);
-  performance.now = () => time.now;
+  using time = new FakeClock();
   let fails = true;
   const asked: string[] = [];
   const answers = (name: string): PostgresClient => ({

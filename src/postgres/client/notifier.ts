@@ -1,4 +1,5 @@
 import { deadline } from "@std/async/deadline";
+import { delay } from "@std/async/delay";
 import type { RegistryWarning } from "../../model/warning.ts";
 import { NOTIFY } from "../sql/events.ts";
 import { arrayOf } from "../sql/statement.ts";
@@ -6,6 +7,12 @@ import type { Database } from "./database.ts";
 
 /** How many run ids a notification lists: it has at most 8,000 bytes. */
 const MAX_NOTIFIED = 200;
+
+/** How many times as long as a statement takes the next one waits. */
+const REST = 10;
+
+/** How long it waits at most, in milliseconds. */
+const MAX_REST = 1_000;
 
 /** How long closing waits for the last notifications, in milliseconds. */
 const CLOSE_TIMEOUT = 1_000;
@@ -18,11 +25,13 @@ export interface NotifierOptions {
 
 /**
  * Notifies followers in other instances, one statement at a time. Runs that are given
- * meanwhile go into the next one. What fails is not repeated: followers poll.
+ * meanwhile go into the next one. The busier the server is, the less it notifies. What
+ * fails is not repeated. Followers poll.
  */
 export class Notifier {
   readonly #options: NotifierOptions;
   readonly #runIds = new Set<string>();
+  readonly #closing = new AbortController();
   #notifying: Promise<void> | undefined;
   #inTrouble = false;
 
@@ -38,6 +47,7 @@ export class Notifier {
 
   /** Waits for the last notifications. */
   async close(): Promise<void> {
+    this.#closing.abort();
     await deadline(Promise.resolve(this.#notifying), CLOSE_TIMEOUT)
       .catch(() => {});
   }
@@ -52,8 +62,11 @@ export class Notifier {
         for (let i = 0; i < ids.length; i += MAX_NOTIFIED) {
           payloads.push(ids.slice(i, i + MAX_NOTIFIED).join(","));
         }
+        const from = performance.now();
         await database.execute(NOTIFY, { payloads: arrayOf(payloads) });
         this.#inTrouble = false;
+        const rest = REST * (performance.now() - from);
+        await this.#rest(Math.min(rest, MAX_REST));
       }
     } catch (cause) {
       const message = "NOTIFY failed: followers learn of events by polling";
@@ -61,5 +74,11 @@ export class Notifier {
       this.#inTrouble = true;
     }
     this.#notifying = undefined;
+  }
+
+  /** Waits, but not while it is being closed. */
+  async #rest(duration: number): Promise<void> {
+    const { signal } = this.#closing;
+    await delay(duration, { signal, persistent: false }).catch(() => {});
   }
 }

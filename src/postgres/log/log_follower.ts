@@ -17,6 +17,8 @@ export const MAX_BYTES = 64 * 1024;
 const MAX_POLLED = 1_000;
 /** How soon a run is polled after it had news, in milliseconds. */
 const FIRST_WAIT = 5;
+/** The same if its writer notifies of it. */
+const FIRST_NOTIFIED_WAIT = 50;
 /** For how long a writer notifies of a run that is followed, at least, in milliseconds. */
 const MIN_INTEREST = 60_000;
 
@@ -62,9 +64,9 @@ export interface LogFollowerOptions {
  *
  * It reads a run as soon as a reader begins to wait, and when a notification names the
  * run. When there is nothing new, it polls which runs have moved, and thereby asks
- * their writers for notifications. A run whose writer notifies is polled at the poll
- * interval; others a few milliseconds after their last event, and then less and less
- * often, until that interval.
+ * their writers for notifications. It polls a run a few milliseconds after its last
+ * event, and then less and less often, until the poll interval; a run whose writer
+ * notifies somewhat later, since a busy writer takes its time.
  */
 export class LogFollower implements NotificationListener {
   readonly #options: LogFollowerOptions;
@@ -276,20 +278,23 @@ export class LogFollower implements NotificationListener {
     if (!isAwaited(run)) return;
     if (!run.needsNotifications) this.#options.notifications.start();
     run.needsNotifications = true;
+    // At multiples of the wait, so that one poll asks for all who wait as long. But
+    // after news of a notification there will be others: they come before the poll.
+    const isSoon = run.wait === 0 && this.#isNotified(run);
     run.wait = wait;
-    // At multiples of the wait, so that one poll asks for all who wait as long, and
-    // renews the interest however many events come meanwhile.
     run.timer = setTimeout(() => {
       this.#polled.add(run);
       this.#schedule();
-    }, wait - Date.now() % wait);
+    }, isSoon ? wait : wait - Date.now() % wait);
   }
 
-  #waitOf({ wait, isNotified }: FollowedRun): number {
-    const { notifications, pollInterval } = this.#options;
-    return notifications.arrive && isNotified
-      ? pollInterval
-      : Math.min(Math.max(FIRST_WAIT, 2 * wait), pollInterval);
+  #waitOf(run: FollowedRun): number {
+    const first = this.#isNotified(run) ? FIRST_NOTIFIED_WAIT : FIRST_WAIT;
+    return Math.min(Math.max(first, 2 * run.wait), this.#options.pollInterval);
+  }
+
+  #isNotified({ isNotified }: FollowedRun): boolean {
+    return this.#options.notifications.arrive && isNotified;
   }
 }
 
