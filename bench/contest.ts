@@ -33,6 +33,8 @@ export interface Contest {
   readonly name: string;
   /** Whether it needs a Postgres server. */
   readonly needsPostgres?: boolean;
+  /** Whether it takes so long that it is only held if it is named. */
+  readonly isLong?: boolean;
   /**
    * After how many seconds a measurement fails.
    *

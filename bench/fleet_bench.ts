@@ -161,6 +161,7 @@ function contest(name: string, following: number): Contest {
   return {
     name,
     needsPostgres: true,
+    isLong: true,
     timeout: 300,
     rounds: 3,
     contenders: [

@@ -144,8 +144,8 @@ async function main(args: readonly string[]): Promise<void> {
     );
     Deno.exit(2);
   }
-  const chosen = CONTESTS.filter(({ name }) =>
-    names.length === 0 || names.includes(name)
+  const chosen = CONTESTS.filter(({ name, isLong }) =>
+    names.length === 0 ? !isLong : names.includes(name)
   );
   const about = await machine();
   if (chosen.some(({ needsPostgres }) => needsPostgres)) {

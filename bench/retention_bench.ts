@@ -129,6 +129,7 @@ async function measure(runs: number): Promise<Figures> {
 /** What a sweep of many old events costs those who write meanwhile. */
 export const contests: readonly Contest[] = [{
   name: "retention",
+  isLong: true,
   timeout: 1_200,
   rounds: 1,
   contenders: [{
