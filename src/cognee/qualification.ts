@@ -81,20 +81,28 @@ export async function resetPipelineRunStatus(
  *
  * @param userId The UUID of the pipelines' user.
  * @param datasetId The dataset's UUID.
+ * @param options `pipelineNames` are the only pipelines to reset; all by default.
  * @throws {TypeError} If an id is not a UUID.
- * @throws {RepositoryError} If the repository fails.
+ * @throws {RepositoryError} If the repository fails, once all resets have settled.
  */
 export async function resetDatasetPipelineRunStatus(
   repository: PipelineRunRepository,
   userId: string,
   datasetId: string,
+  options: { pipelineNames?: readonly string[] } = {},
 ): Promise<void> {
+  const { pipelineNames } = options;
   const rows = await repository.getPipelineRunsByDataset(datasetId);
-  await Promise.all(
+  const resets = await Promise.allSettled(
     rows
-      .filter(({ status }) => status !== "DATASET_PROCESSING_INITIATED")
+      .filter(({ status, pipelineName }) =>
+        status !== "DATASET_PROCESSING_INITIATED" &&
+        (pipelineNames === undefined || pipelineNames.includes(pipelineName))
+      )
       .map(({ pipelineName }) =>
         resetPipelineRunStatus(repository, userId, datasetId, pipelineName)
       ),
   );
+  const failed = resets.find(({ status }) => status === "rejected");
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
 }

@@ -28,7 +28,8 @@ export function canonicalUuid(text: unknown, name: string): string {
 
 /**
  * The UUID of a pipeline for a user and a dataset, the same as in cognee for
- * Python and Rust: uuid5(OID, `"{user}{name}{dataset}"`).
+ * Python and Rust: uuid5(OID, `"{user}{name}{dataset}"`). Without a dataset it is the
+ * same as in Rust; Python then hashes the text `None`.
  *
  * @param userId The user's UUID.
  * @param datasetId The dataset's UUID, by default the nil UUID.
@@ -60,8 +61,9 @@ export async function pipelineId(
 }
 
 /**
- * The UUID of a pipeline's runs on a dataset, the same as in cognee for Python
- * and Rust: uuid5(OID, `"{pipeline id}_{dataset}"`). Successive runs share it.
+ * The UUID of a pipeline's runs on a dataset, the same as in cognee for Rust:
+ * uuid5(OID, `"{pipeline id}_{dataset}"`). Successive runs share it. cognee for Python
+ * did the same until May 2026; it gives each run a random UUID since then.
  *
  * @param pipelineId The pipeline's UUID.
  * @param datasetId The dataset's UUID, by default the nil UUID.

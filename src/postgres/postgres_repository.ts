@@ -180,20 +180,33 @@ export class PostgresPipelineRunRepository
    * once, for 10 minutes at most. {@linkcode schemaSql} is what it runs.
    *
    * @throws {RepositoryError} If Postgres fails, a newer release has migrated the
-   * tables, or one lacks a column.
+   * tables, or one lacks a column or has ids of another type than `uuid`.
    */
   async migrate(): Promise<void> {
     // If Postgres does not answer at all, this fails in the usual time.
     await this.#database.execute(sql.HAS_DATASETS, {});
     await this.#database.execute(MIGRATE, {}, MIGRATE_TIMEOUT);
-    const pairs = await this.#database.query(sql.GET_COLUMNS, {});
-    const found = new Set((pairs as [string, string][]).map(String));
+    const found = new Map(
+      (await this.#database.query(sql.GET_COLUMNS, {}) as string[][])
+        .map(([table, column, type]) => [`${table}.${column}`, type]),
+    );
     for (const [table, columns] of Object.entries(TABLES)) {
       const missing = Object.keys(columns)
-        .filter((column) => !found.has(String([table, column])));
+        .filter((column) => !found.has(`${table}.${column}`));
       if (missing.length > 0) {
         throw new RepositoryError(
           `Table ${table} lacks the columns ${missing.join(", ")}`,
+          { transient: false },
+        );
+      }
+      // cognee's types of the other columns may differ.
+      const wrong = Object.entries(columns).filter(([column, type]) =>
+        type === "uuid" && found.get(`${table}.${column}`) !== type
+      );
+      if (wrong.length > 0) {
+        const names = wrong.map(([column]) => column).join(", ");
+        throw new RepositoryError(
+          `Table ${table} must have UUIDs in the columns ${names}`,
           { transient: false },
         );
       }

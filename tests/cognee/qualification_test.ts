@@ -3,6 +3,7 @@ import {
   checkPipelineRunQualification,
   MemoryPipelineRunRepository,
   type PipelineRunStatus,
+  RepositoryError,
   resetDatasetPipelineRunStatus,
   resetPipelineRunStatus,
 } from "../../mod.ts";
@@ -201,4 +202,38 @@ Deno.test("resetDatasetPipelineRunStatus() changes nothing the second time", asy
   await resetDatasetPipelineRunStatus(repository, USER, DATASET);
   await resetDatasetPipelineRunStatus(repository, USER, DATASET);
   assertEquals((await repository.listRecent(DATASET, 10)).length, 2);
+});
+
+Deno.test("resetDatasetPipelineRunStatus() resets only the pipelines that are named", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  await log(repository, "a", "DATASET_PROCESSING_COMPLETED");
+  await log(repository, "b", "DATASET_PROCESSING_COMPLETED");
+  await resetDatasetPipelineRunStatus(repository, USER, DATASET, {
+    pipelineNames: ["b", "c"],
+  });
+  const [row, ...others] = await repository.listRecent(DATASET, 10);
+  assertEquals([row.pipelineName, row.status], [
+    "b",
+    "DATASET_PROCESSING_INITIATED",
+  ]);
+  assertEquals(others.length, 2);
+});
+
+Deno.test("resetDatasetPipelineRunStatus() rejects if a reset fails, once the others have settled", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  await log(repository, "a", "DATASET_PROCESSING_COMPLETED");
+  await log(repository, "b", "DATASET_PROCESSING_COMPLETED");
+  const write = repository.logPipelineRun.bind(repository);
+  let settled = false;
+  repository.logPipelineRun = async (row) => {
+    if (row.pipelineName === "a") throw new RepositoryError("no");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    settled = true;
+    return await write(row);
+  };
+  await assertRejects(
+    () => resetDatasetPipelineRunStatus(repository, USER, DATASET),
+    RepositoryError,
+  );
+  assertEquals(settled, true);
 });

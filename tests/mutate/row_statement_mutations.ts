@@ -42,8 +42,8 @@ export const ROW_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "GET_BY_DATASET looks at the dataset",
-      "where r.dataset_id = ${datasetId}\n    order",
-      "where ${datasetId} is not null\n    order",
+      "where r.dataset_id = ${datasetId} and",
+      "where ${datasetId} is not null and",
     ],
     [
       "GET_BY_DATASET gives the newest row",
@@ -161,6 +161,47 @@ export const ROW_STATEMENT_MUTATIONS: readonly Mutation[] = [
       "The newest row of a run is the run's",
       "where r.pipeline_run_id = ${runId}",
       "where true",
+    ],
+  ]),
+  ...mutationsOf("postgres/sql/rows.ts", [
+    "postgres/cognee_operations_test.ts",
+  ], [
+    [
+      "GET_BY_DATASET leaves out operations",
+      'where r.dataset_id = ${datasetId} and ${isOfRun("r")}',
+      "where r.dataset_id = ${datasetId}",
+    ],
+    [
+      "Lists leave out operations",
+      '[isOfRun("r"), ...conditions]',
+      '["true", ...conditions]',
+    ],
+    [
+      "The newest row of a run is none of an operation",
+      'where r.pipeline_run_id = ${runId} and ${isOfRun("r")}',
+      "where r.pipeline_run_id = ${runId}",
+    ],
+  ]),
+  ...mutationsOf("postgres/postgres_repository.ts", [
+    "postgres/cognee_operations_test.ts",
+  ], [
+    ["migrate() refuses ids of other types", "wrong.length > 0", "false"],
+  ]),
+  ...mutationsOf("cognee/qualification.ts", ["cognee/qualification_test.ts"], [
+    [
+      "Only the pipelines that are named are reset",
+      "(pipelineNames === undefined || pipelineNames.includes(pipelineName))",
+      "true",
+    ],
+    [
+      "All pipelines are reset by default",
+      "(pipelineNames === undefined || pipelineNames.includes(pipelineName))",
+      "pipelineNames?.includes(pipelineName)",
+    ],
+    [
+      "A reset that fails is told",
+      "  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;\n",
+      "",
     ],
   ]),
 ];

@@ -15,6 +15,7 @@ import {
 } from "../../src/postgres/mod.ts";
 import { assertPending } from "../assert_pending.ts";
 import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { addOperations, COGNEE_TABLE } from "./cognee_table.ts";
 import { type Database, openDatabase } from "./open_database.ts";
 import {
   testRepository,
@@ -45,30 +46,11 @@ async function open(
 
 testRepository("PostgresPipelineRunRepository", () => open());
 
-/** The table as SQLAlchemy makes it of cognee's model, and one column more. */
-const COGNEE_SCHEMA = `
-  create type pipelinerunstatus as enum (
-    'DATASET_PROCESSING_INITIATED', 'DATASET_PROCESSING_STARTED',
-    'DATASET_PROCESSING_COMPLETED', 'DATASET_PROCESSING_ERRORED'
-  );
-  create table pipeline_runs (
-    id uuid not null primary key,
-    created_at timestamptz,
-    status pipelinerunstatus,
-    pipeline_run_id uuid,
-    pipeline_name varchar,
-    pipeline_id uuid,
-    dataset_id uuid,
-    run_info json,
-    user_id uuid
-  );
-  create index ix_pipeline_runs_pipeline_run_id
-    on pipeline_runs (pipeline_run_id);`;
-
 testRepository("PostgresPipelineRunRepository on cognee's table", async () => {
   const stack = new AsyncDisposableStack();
   const { sql } = stack.use(await openDatabase());
-  await sql.unsafe(COGNEE_SCHEMA);
+  await sql.unsafe(COGNEE_TABLE);
+  await addOperations(sql, 1_000);
   const repository = stack.use(new PostgresPipelineRunRepository(sql));
   await repository.migrate();
   return {

@@ -21,9 +21,11 @@ const ATTRIBUTION = {
   join: "left join datasets d on d.id = r.dataset_id",
 };
 
-/** The columns of the tables, as this connection finds them: `[table, column]`. */
+/** The columns of the tables, as this connection finds them: `[table, column, type]`. */
 export const GET_COLUMNS = statement("get columns", {}, () => `
-  select json_build_array(c.relname, a.attname)::text
+  select json_build_array(
+    c.relname, a.attname, format_type(a.atttypid, null)
+  )::text
   from pg_class c
   join pg_attribute a on a.attrelid = c.oid
   where c.oid in (${
@@ -67,7 +69,7 @@ export const GET_BY_DATASET = statement(
   from (
     select distinct on (r.pipeline_name) ${ROW}
     from pipeline_runs r
-    where r.dataset_id = ${datasetId}
+    where r.dataset_id = ${datasetId} and ${isOfRun("r")}
     order by r.pipeline_name, r.created_at desc, r.id desc
   ) t`,
 );
@@ -111,6 +113,15 @@ export const RESET_ORPHANS = statement(
   )
   select to_json(count(*))::text from reset`,
 );
+
+/**
+ * Whether a row is one of a pipeline's run. cognee writes rows of its other operations
+ * too, which have none of these:
+ * https://github.com/topoteretes/cognee/blob/a8f9760bb6da90a9956b3be77c0d0534134f533a/cognee/modules/pipelines/models/PipelineRun.py
+ */
+function isOfRun(row: string): string {
+  return `(${row}.status, ${row}.pipeline_name, ${row}.pipeline_id) is not null`;
+}
 
 /** Whether a row says that its run has not ended. cognee makes the status an enum. */
 export function isUnfinished(row: string): string {
@@ -157,7 +168,7 @@ export function newestRowOf(runId: string): string {
     from (
       select ${ROW}
       from pipeline_runs r
-      where r.pipeline_run_id = ${runId}
+      where r.pipeline_run_id = ${runId} and ${isOfRun("r")}
       ${NEWEST_FIRST}
       limit 1
     ) t`;
@@ -182,7 +193,7 @@ function list<C extends keyof typeof TABLES.pipeline_runs>(
     from (
       select *
       from pipeline_runs r
-      where ${["true", ...conditions].join(" and ")}
+      where ${[isOfRun("r"), ...conditions].join(" and ")}
       ${NEWEST_FIRST}
       limit ${sql.limit}
     ) r
