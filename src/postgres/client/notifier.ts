@@ -9,7 +9,7 @@ import type { Database } from "./database.ts";
 const MAX_NOTIFIED = 200;
 
 /** How many times as long as a statement takes the next one waits. */
-const REST = 10;
+const REST = 3;
 
 /** How long it waits at most, in milliseconds. */
 const MAX_REST = 1_000;
