@@ -1,40 +1,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { PipelineRunRegistry, RepositoryError } from "../../mod.ts";
+import { RepositoryError } from "../../mod.ts";
 import {
   type PostgresClient,
   PostgresPipelineRunRepository,
-  type PostgresPipelineRunRepositoryOptions,
 } from "../../src/postgres/mod.ts";
-import { RunTables } from "./run_tables.ts";
+import { openAskedRegistry } from "./asked_registry.ts";
+import type { RunTables } from "./run_tables.ts";
 import { statementName } from "./statement_name.ts";
 
 const DAY = 24 * 3_600_000;
-
-/** A registry on tables of its own, and the names of the statements that it sent. */
-async function open(options: PostgresPipelineRunRepositoryOptions = {}) {
-  await using stack = new AsyncDisposableStack();
-  const tables = stack.use(await RunTables.open());
-  const asked: string[] = [];
-  const client: PostgresClient = {
-    unsafe(query, ...rest) {
-      asked.push(statementName(query)!);
-      return tables.sql.unsafe(query, ...rest);
-    },
-  };
-  const repository = stack.use(
-    new PostgresPipelineRunRepository(client, options),
-  );
-  const registry = stack.use(new PipelineRunRegistry({ repository }));
-  const opened = stack.move();
-  return {
-    tables,
-    asked,
-    repository,
-    registry,
-    [Symbol.asyncDispose]: () => opened.disposeAsync(),
-  };
-}
 
 /** Adds what a run of ten years ago has left. */
 async function addOldRun(tables: RunTables): Promise<string> {
@@ -55,7 +30,7 @@ const PRUNING = [
 ];
 
 Deno.test("PipelineRunRegistry.sweep() deletes events and leases after a day, and keeps payload fields and rows", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { tables, registry } = opened;
   const runId = await addOldRun(tables);
   await tables.sql`
@@ -68,7 +43,7 @@ Deno.test("PipelineRunRegistry.sweep() deletes events and leases after a day, an
 });
 
 Deno.test("PipelineRunRegistry.sweep() deletes nothing if everything is kept for ever", async () => {
-  await using opened = await open({ logRetention: Infinity });
+  await using opened = await openAskedRegistry({ logRetention: Infinity });
   const { tables, registry, asked } = opened;
   const runId = await addOldRun(tables);
   assertEquals((await registry.sweep()).pruned, 0);
@@ -77,7 +52,7 @@ Deno.test("PipelineRunRegistry.sweep() deletes nothing if everything is kept for
 });
 
 Deno.test("PipelineRunRegistry.sweep() deletes payload fields and rows after their retention", async () => {
-  await using opened = await open({
+  await using opened = await openAskedRegistry({
     payloadRetention: 9 * 365 * DAY,
     auditRetention: 9 * 365 * DAY,
   });
@@ -89,7 +64,7 @@ Deno.test("PipelineRunRegistry.sweep() deletes payload fields and rows after the
 });
 
 Deno.test("PipelineRunRegistry.sweep() keeps payload fields and rows for their retention", async () => {
-  await using opened = await open({
+  await using opened = await openAskedRegistry({
     payloadRetention: 11 * 365 * DAY,
     auditRetention: 11 * 365 * DAY,
   });
@@ -101,7 +76,7 @@ Deno.test("PipelineRunRegistry.sweep() keeps payload fields and rows for their r
 });
 
 Deno.test("PipelineRunRegistry.sweep() deletes payload fields and rows of runs that are not shared", async () => {
-  await using opened = await open({
+  await using opened = await openAskedRegistry({
     shared: false,
     payloadRetention: DAY,
     auditRetention: DAY,
@@ -127,7 +102,7 @@ for (
 ) {
   const does = isKept ? "keeps" : "deletes";
   Deno.test(`PipelineRunRegistry.sweep() ${does} the lease of a run that ended ${minutes} minutes ago, with a retention of ${logRetention} ms`, async () => {
-    await using opened = await open({ logRetention });
+    await using opened = await openAskedRegistry({ logRetention });
     const { tables: { sql }, registry } = opened;
     const spec = { pipelineName: "work", runId: crypto.randomUUID() };
     await registry.registerInline(spec, ({ publish }) => publish(1));
@@ -155,7 +130,7 @@ async function addLongRun(tables: RunTables, events: number): Promise<void> {
 }
 
 Deno.test("PipelineRunRegistry.sweep() deletes 1,000 events at a time until there are no more", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { tables, registry, asked } = opened;
   await addLongRun(tables, 1_001);
   assertEquals((await registry.sweep()).pruned, 1_001);
@@ -163,7 +138,7 @@ Deno.test("PipelineRunRegistry.sweep() deletes 1,000 events at a time until ther
 });
 
 Deno.test("PipelineRunRegistry.sweep() deletes all attempts of a run whose id is used again and again", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { tables, registry } = opened;
   await tables.sql`
     insert into pipeline_run_events (pipeline_run_id, seq, kind, at, logged_at)
@@ -174,7 +149,7 @@ Deno.test("PipelineRunRegistry.sweep() deletes all attempts of a run whose id is
 });
 
 Deno.test("PostgresPipelineRunRepository.prune() rests as long as it works", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { tables, repository } = opened;
   await addLongRun(tables, 10_000);
   let worked = 0;

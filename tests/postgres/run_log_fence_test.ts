@@ -3,61 +3,12 @@ import { FakeTime } from "@std/testing/time";
 import { PipelineRunRegistry, RepositoryError } from "../../mod.ts";
 import { Database } from "../../src/postgres/client/database.ts";
 import { PostgresRunLog } from "../../src/postgres/log/postgres_run_log.ts";
-import {
-  type PostgresClient,
-  PostgresPipelineRunRepository,
-  type PostgresPipelineRunRepositoryOptions,
-} from "../../src/postgres/mod.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
 import type { Write } from "../../src/postgres/write/write.ts";
 import { forever, SPEC } from "../known_run.ts";
-import { RunTables } from "./run_tables.ts";
-import { statementName } from "./statement_name.ts";
+import { openAskedRegistry } from "./asked_registry.ts";
 import { turn } from "./turn.ts";
 import { StubClient } from "./stub_client.ts";
-
-/** A registry on tables of its own, and what its client was asked. */
-interface Opened extends AsyncDisposable {
-  readonly tables: RunTables;
-  readonly repository: PostgresPipelineRunRepository;
-  readonly registry: PipelineRunRegistry;
-  /** The names of the statements, and "listen". */
-  readonly asked: string[];
-}
-
-async function open(
-  options: PostgresPipelineRunRepositoryOptions = {},
-): Promise<Opened> {
-  const stack = new AsyncDisposableStack();
-  const tables = stack.use(await RunTables.open());
-  const asked: string[] = [];
-  const client: PostgresClient = {
-    unsafe(query, ...rest) {
-      asked.push(statementName(query)!);
-      return tables.sql.unsafe(query, ...rest);
-    },
-    listen(...listening) {
-      asked.push("listen");
-      return tables.sql.listen(...listening);
-    },
-  };
-  const repository = stack.use(
-    new PostgresPipelineRunRepository(client, {
-      onWarning: () => {},
-      ...options,
-    }),
-  );
-  const registry = stack.use(
-    new PipelineRunRegistry({ repository, onWarning: () => {} }),
-  );
-  return {
-    tables,
-    repository,
-    registry,
-    asked,
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
-  };
-}
 
 /** Registers a run that goes on, and waits until it is in the log. */
 async function hold(registry: PipelineRunRegistry): Promise<string> {
@@ -68,7 +19,7 @@ async function hold(registry: PipelineRunRegistry): Promise<string> {
 }
 
 Deno.test("PostgresRunLog.follow() reads a run of this instance from memory", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { registry, asked } = opened;
   const runId = await hold(registry);
   asked.length = 0;
@@ -78,7 +29,7 @@ Deno.test("PostgresRunLog.follow() reads a run of this instance from memory", as
 });
 
 Deno.test("PostgresRunLog.follow() reads a run of this instance from the log if it is to be durable", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { registry, asked } = opened;
   const { runId } = await registry.registerInline(SPEC, () => {});
   await Array.fromAsync(registry.subscribe(runId));
@@ -88,7 +39,7 @@ Deno.test("PostgresRunLog.follow() reads a run of this instance from the log if 
 });
 
 Deno.test("PostgresRunLog.follow() listens for a run that it waits for, and not for one that has ended", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { registry, asked } = opened;
   const { runId } = await registry.registerInline(SPEC, () => {});
   await Array.fromAsync(registry.subscribe(runId));
@@ -101,7 +52,7 @@ Deno.test("PostgresRunLog.follow() listens for a run that it waits for, and not 
 });
 
 Deno.test("PostgresRunLog.requestAbort() tells that a run of another instance has ended", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { registry, repository } = opened;
   const { runId } = await registry.registerInline(SPEC, () => {});
   const held = await hold(registry);
@@ -112,7 +63,7 @@ Deno.test("PostgresRunLog.requestAbort() tells that a run of another instance ha
 });
 
 Deno.test("PostgresRunLog.reap() does not end this instance's own runs after an outage", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { registry, tables } = opened;
   const runId = await hold(registry);
   await tables.sql`
@@ -123,7 +74,7 @@ Deno.test("PostgresRunLog.reap() does not end this instance's own runs after an 
 });
 
 Deno.test("PostgresRunLog.close() rejects those who wait for the log", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { registry, repository } = opened;
   const reader = registry.subscribe(crypto.randomUUID()).getReader();
   const read = reader.read();
@@ -170,7 +121,7 @@ Deno.test("PostgresRunLog.close() stops renewing", async () => {
 });
 
 Deno.test("PostgresRunLog.reap() renews before it ends runs", async () => {
-  await using opened = await open();
+  await using opened = await openAskedRegistry();
   const { registry, asked } = opened;
   await hold(registry);
   asked.length = 0;
