@@ -6,8 +6,11 @@ interface Prunable {
   readonly table: string;
   /** The columns of its primary key. */
   readonly key: readonly string[];
-  /** What to delete, from the SQL of the time before which it must have ended. */
-  readonly doomed: (cutoff: string) => string;
+  /**
+   * What to delete, from the SQL of the time before which it must have ended, and of
+   * whether no other instance deletes from the table.
+   */
+  readonly doomed: (cutoff: string, isAlone: string) => string;
   /** Which of its rows others may change meanwhile, if any: they are left alone. */
   readonly changing?: string;
 }
@@ -26,7 +29,12 @@ function prune(
     { retention: "bigint", limit: "integer" },
     ({ retention, limit }) => `
   with doomed as (
-    ${doomed(`now() - ${retention} * interval '1 millisecond'`)}
+    ${
+      doomed(
+        `now() - ${retention} * interval '1 millisecond'`,
+        aloneOn(table),
+      )
+    }
     limit ${limit}
     ${changing === undefined ? "" : `for update of ${changing} skip locked`}
   ), deleted as (
@@ -40,7 +48,7 @@ function prune(
 }
 
 /** Whether no other instance deletes from a table, until the end of the statement. */
-function isAlone(table: string): string {
+function aloneOn(table: string): string {
   return `(
       select pg_try_advisory_xact_lock(
         hashtext('pipeline_run_registry.prune'), '${table}'::regclass::oid::integer
@@ -52,7 +60,7 @@ function isAlone(table: string): string {
 export const PRUNE_EVENTS = prune("prune events", {
   table: "pipeline_run_events",
   key: ["pipeline_run_id", "seq"],
-  doomed: (cutoff) => `
+  doomed: (cutoff, isAlone) => `
     select e.pipeline_run_id, e.seq
     from pipeline_run_events ending
     cross join lateral (
@@ -63,7 +71,7 @@ export const PRUNE_EVENTS = prune("prune events", {
     ) e
     where ending.kind in ('Completed', 'Errored')
       and ending.logged_at < ${cutoff}
-      and ${isAlone("pipeline_run_events")}
+      and ${isAlone}
     order by ending.logged_at`,
 });
 
@@ -71,7 +79,7 @@ export const PRUNE_EVENTS = prune("prune events", {
 export const PRUNE_LEASES = prune("prune leases", {
   table: "pipeline_run_leases",
   key: ["pipeline_run_id"],
-  doomed: (cutoff) => `
+  doomed: (cutoff, isAlone) => `
     select l.pipeline_run_id
     from pipeline_run_leases l
     where l.ended_at < ${cutoff}
@@ -80,7 +88,7 @@ export const PRUNE_LEASES = prune("prune leases", {
         from pipeline_run_events e
         where e.pipeline_run_id = l.pipeline_run_id
       )
-      and ${isAlone("pipeline_run_leases")}
+      and ${isAlone}
     order by l.ended_at`,
   changing: "l",
 });
@@ -89,12 +97,12 @@ export const PRUNE_LEASES = prune("prune leases", {
 export const PRUNE_FIELDS = prune("prune payload fields", {
   table: "pipeline_run_payload_fields",
   key: ["pipeline_run_id", "key"],
-  doomed: (cutoff) => `
+  doomed: (cutoff, isAlone) => `
     select f.pipeline_run_id, f.key
     from pipeline_run_payload_fields f
     where f.updated_at < ${cutoff}
       and coalesce(${hasEnded("f.pipeline_run_id", cutoff)}, true)
-      and ${isAlone("pipeline_run_payload_fields")}
+      and ${isAlone}
     order by f.updated_at`,
   changing: "f",
 });
@@ -106,7 +114,7 @@ export const PRUNE_FIELDS = prune("prune payload fields", {
 export const PRUNE_ROWS = prune("prune rows", {
   table: "pipeline_runs",
   key: ["id"],
-  doomed: (cutoff) => `
+  doomed: (cutoff, isAlone) => `
     select r.id
     from pipeline_runs r
     where r.created_at < ${cutoff}
@@ -120,7 +128,7 @@ export const PRUNE_ROWS = prune("prune rows", {
             and (newer.created_at, newer.id) > (r.created_at, r.id)
         )
       )
-      and ${isAlone("pipeline_runs")}
+      and ${isAlone}
     order by r.created_at`,
 });
 

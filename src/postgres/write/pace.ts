@@ -10,9 +10,8 @@ const MAX_REST = 100;
  * Four groups in a row that took more than twice as long as the quickest one lately say
  * that the database is busy. Then it rests for four times the excess: what many
  * instances write gathers in them, instead of queuing at the database in many small
- * statements.
- * With 64 instances on two cores it sees 1.5 times as many events a second, half as
- * late.
+ * statements. With 64 instances on two cores, 1.5 times as many events a second are
+ * seen, half as late.
  */
 export class Pace {
   /** How long the quickest of about the last hundred took, in milliseconds. */
