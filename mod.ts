@@ -9,20 +9,23 @@
  *
  * await using registry = new PipelineRunRegistry();
  *
- * const { runId } = await registry.registerBackground(
+ * const run = await registry.registerBackground(
  *   { pipelineName: "ingest" },
  *   async function* ({ signal }) {
  *     for (const document of ["a.txt", "b.txt"]) {
  *       signal.throwIfAborted();
  *       yield { document };
  *     }
+ *     return "done";
  *   },
  * );
  *
- * const kinds = [];
- * for await (const event of registry.subscribe(runId)) kinds.push(event.kind);
- *
- * assertEquals(kinds, ["Started", "Yield", "Yield", "Completed"]);
+ * const documents = [];
+ * for await (const event of run.subscribe()) {
+ *   if (event.kind === "Yield") documents.push(event.payload.document);
+ * }
+ * assertEquals(documents, ["a.txt", "b.txt"]);
+ * assertEquals((await run.outcome).result, "done");
  * ```
  *
  * @module
@@ -46,6 +49,7 @@ export {
   UnknownRunError,
 } from "./src/model/errors.ts";
 export type { RunEvent, RunEventBase } from "./src/model/event.ts";
+export type { RunErrorCode, RunFailure } from "./src/model/failure.ts";
 export { pipelineId, pipelineRunId } from "./src/model/ids.ts";
 export {
   MemoryPipelineRunRepository,
@@ -71,9 +75,16 @@ export type {
 export type {
   LogPipelineRunOptions,
   PipelineRunRepository,
+  RunResult,
 } from "./src/repository/repository.ts";
 export type { RunHandle, RunOutcome } from "./src/run/run_handle.ts";
-export type { PipelineWork, RunContext } from "./src/run/run_context.ts";
+export type {
+  PipelineWork,
+  PublishedBy,
+  ResultOf,
+  RunContext,
+  WorkOutput,
+} from "./src/run/run_context.ts";
 export type {
   FollowedStream,
   LocalEvents,

@@ -96,7 +96,8 @@ async function perform(task: Task): Promise<void> {
       let events = 0;
       report("ready");
       await Promise.all(task.runIds.map(async (runId) => {
-        for await (const { payload } of registry.subscribe<number>(runId)) {
+        for await (const event of registry.subscribe<number>(runId)) {
+          const payload = event.kind === "Yield" ? event.payload : null;
           if (payload !== null) events++;
           // Payloads are small numbers or the time of publishing.
           if (payload! > 1e12) latencies.push(now() - payload!);
@@ -175,8 +176,9 @@ async function joinFleet(
     }
     if (followed === undefined) return void await Promise.all(outcomes);
     const stream = registry.subscribe<number>(followed, { durable: true });
-    for await (const { payload } of stream) {
-      if (payload !== null && payload >= from) latencies.push(now() - payload);
+    for await (const event of stream) {
+      if (event.kind !== "Yield" || event.payload < from) continue;
+      latencies.push(now() - event.payload);
     }
   }));
   const { user, system } = process.cpuUsage(start);

@@ -4,8 +4,6 @@ import type { Ring } from "./ring.ts";
 
 /** How a {@linkcode BranchSource} reads. */
 export interface BranchSourceOptions<T> extends CursorOptions<T> {
-  /** The position of the first chunk to read. */
-  position: number;
   /** Errors the stream with its reason when it fires. */
   signal?: AbortSignal;
   /** Called once, when the stream needs no more chunks. */
@@ -27,7 +25,7 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
   #resolvePull: (() => void) | undefined;
 
   constructor(ring: Ring<T>, options: BranchSourceOptions<T>) {
-    this.cursor = new Cursor(ring, options.position, options);
+    this.cursor = new Cursor(ring, options);
     this.cursor.onRelease = options.onRelease;
     this.#signal = options.signal;
   }

@@ -25,6 +25,12 @@ export interface BroadcastTeeOptions<T> {
    */
   lag?: "close" | "skip";
   /**
+   * What follows a lag that is reported before the first chunk.
+   *
+   * @default {as `lag`}
+   */
+  initialLag?: "close" | "skip";
+  /**
    * Makes the chunk that reports a lag, from the number of chunks missed and
    * the position of the oldest one held.
    *
@@ -99,6 +105,11 @@ export class BroadcastController<T> {
     return this.#ring.end;
   }
 
+  /** The position of the oldest chunk held; `enqueued` if there is none. */
+  get oldest(): number {
+    return this.#ring.oldest;
+  }
+
   /**
    * Delivers a chunk to every branch.
    *
@@ -138,6 +149,7 @@ export class BroadcastController<T> {
     const {
       position = this.#ring.oldest,
       lag = "close",
+      initialLag = lag,
       lagged,
       signal,
       onRelease,
@@ -148,7 +160,12 @@ export class BroadcastController<T> {
       );
     }
     checkOneOf("Cannot tee broadcast: lag", lag, ["close", "skip"]);
-    if (lag === "skip" && lagged === undefined) {
+    checkOneOf("Cannot tee broadcast: initialLag", initialLag, [
+      "close",
+      "skip",
+    ]);
+    const isSkipping = lag === "skip" || initialLag === "skip";
+    if (isSkipping && lagged === undefined) {
       throw new TypeError(
         `Cannot tee broadcast: lag "skip" needs lagged, which tells of the loss`,
       );
@@ -156,6 +173,7 @@ export class BroadcastController<T> {
     return new BroadcastBranch(this.#ring, {
       position,
       lag,
+      initialLag,
       lagged: lagged ?? throwLag,
       signal,
       onRelease,

@@ -7,8 +7,12 @@ export const OVER: unique symbol = Symbol("over");
 
 /** How a {@linkcode Cursor} reads. */
 export interface CursorOptions<T> {
+  /** The position of the first chunk to read. */
+  position: number;
   /** What follows a lag: the end or the oldest chunk held. */
   lag: "close" | "skip";
+  /** The same for a lag that is reported before the first chunk. */
+  initialLag: "close" | "skip";
   /** Makes the chunk that reports a lag, or throws the error that does. */
   lagged: (missed: number, position: number) => T;
 }
@@ -27,9 +31,9 @@ export class Cursor<T> implements Waiter {
   #released = false;
   #owner: { wake(): void } | undefined;
 
-  constructor(ring: Ring<T>, position: number, options: CursorOptions<T>) {
+  constructor(ring: Ring<T>, options: CursorOptions<T>) {
     this.#ring = ring;
-    this.#position = position;
+    this.#position = options.position;
     this.#options = options;
   }
 
@@ -94,9 +98,11 @@ export class Cursor<T> implements Waiter {
 
   #lag(): T {
     const { oldest } = this.#ring;
+    const { position, lag, initialLag, lagged } = this.#options;
     const missed = oldest - this.#position;
+    const then = this.#position === position ? initialLag : lag;
     this.#position = oldest;
-    if (this.#options.lag === "close") this.release();
-    return this.#options.lagged(missed, oldest);
+    if (then === "close") this.release();
+    return lagged(missed, oldest);
   }
 }

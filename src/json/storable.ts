@@ -14,8 +14,7 @@ export function storableText(text: string): string {
 /**
  * A value as JSON that any database can store; see {@linkcode storableText}.
  *
- * @throws {TypeError} If the value is not JSON: a cycle, a BigInt, a function,
- * a getter that throws.
+ * @throws {TypeError} If the value is not JSON; see {@linkcode checkJson}.
  * @throws {RangeError} If it takes more than `maxBytes` bytes in UTF-8, or is
  * nested more than 500 deep.
  */
@@ -24,21 +23,90 @@ export function storableJson(
   name: string,
   maxBytes: number = Infinity,
 ): string {
-  let json: string | undefined;
+  checkJson(value, name);
+  const json = stringify(value, name);
+  if (byteLength(json, maxBytes) > maxBytes) {
+    throw new RangeError(`${name} must be at most ${maxBytes} bytes of JSON`);
+  }
+  return markEscapes(json);
+}
+
+/**
+ * Checks that a value is JSON: null, booleans, finite numbers, strings, and arrays and
+ * plain objects of these. A member that is `undefined` counts as absent.
+ *
+ * @throws {TypeError} If it is not: JSON would change or drop what is in it, or it has
+ * a cycle or a getter that throws.
+ * @throws {RangeError} If it is nested more than 500 deep.
+ */
+export function checkJson(value: unknown, name: string): void {
+  let change: Change | undefined;
   try {
-    json = JSON.stringify(value);
+    change = changeIn(value, 0);
+  } catch (cause) {
+    throw new TypeError(`${name} must be JSON`, { cause });
+  }
+  if (change === undefined) return;
+  if (change === TOO_DEEP) {
+    stringify(value, name); // It throws if this is a cycle.
+    throw tooDeep(name);
+  }
+  throw new TypeError(
+    `${name}${change.path} must be JSON, received ${change.found}`,
+  );
+}
+
+/** A part of a value that JSON would change. */
+interface Change {
+  /** Where it is, such as `.rows[2]`. */
+  path: string;
+  readonly found: string;
+}
+
+const TOO_DEEP: Change = Object.freeze({ path: "", found: "" });
+
+function changeIn(value: unknown, depth: number): Change | undefined {
+  if (typeof value === "string" || typeof value === "boolean") return undefined;
+  if (typeof value === "number") {
+    return Number.isFinite(value)
+      ? undefined
+      : { path: "", found: String(value) };
+  }
+  if (typeof value !== "object") return { path: "", found: typeof value };
+  if (value === null) return undefined;
+  if (depth === MAX_DEPTH) return TOO_DEEP;
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const change = changeIn(value[index], depth + 1);
+      if (change !== undefined) return within(`[${index}]`, change);
+    }
+    return undefined;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    return { path: "", found: `a ${prototype.constructor.name}` };
+  }
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key];
+    if (member === undefined) continue;
+    const change = changeIn(member, depth + 1);
+    if (change !== undefined) return within(`.${key}`, change);
+  }
+  return undefined;
+}
+
+function within(path: string, change: Change): Change {
+  if (change !== TOO_DEEP) change.path = path + change.path;
+  return change;
+}
+
+function stringify(value: unknown, name: string): string {
+  try {
+    return JSON.stringify(value);
   } catch (cause) {
     if (isOutOfStack(cause)) throw tooDeep(name);
     throw new TypeError(`${name} must be JSON`, { cause });
   }
-  if (json === undefined) {
-    throw new TypeError(`${name} must be JSON, received ${typeof value}`);
-  }
-  if (byteLength(json, maxBytes) > maxBytes) {
-    throw new RangeError(`${name} must be at most ${maxBytes} bytes of JSON`);
-  }
-  if (json.length > MAX_DEPTH && depth(json) > MAX_DEPTH) throw tooDeep(name);
-  return markEscapes(json);
 }
 
 function tooDeep(name: string): RangeError {
@@ -54,22 +122,6 @@ function isOutOfStack(error: unknown): boolean {
 function byteLength(text: string, bound: number): number {
   if (text.length > bound || text.length * 3 <= bound) return text.length;
   return new TextEncoder().encode(text).length;
-}
-
-function depth(json: string): number {
-  let deepest = 0;
-  let open = 0;
-  let quoted = false;
-  for (let i = 0; i < json.length; i++) {
-    const char = json[i];
-    if (quoted) {
-      if (char === "\\") i++;
-      else if (char === '"') quoted = false;
-    } else if (char === '"') quoted = true;
-    else if (char === "{" || char === "[") deepest = Math.max(deepest, ++open);
-    else if (char === "}" || char === "]") open--;
-  }
-  return deepest;
 }
 
 /** `JSON.stringify` escapes exactly the characters that cannot be stored: \u0000, \ud8xx to \udfxx. */

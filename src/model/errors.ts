@@ -2,10 +2,14 @@
 export class RegistryError extends Error {
   /** The name of the error's class. */
   override name = "RegistryError";
+  /** Tells the kinds of errors apart, also across versions of this package. */
+  readonly code: string = "registry";
 }
 
 /** Thrown when no run has the given id. */
 export class UnknownRunError extends RegistryError {
+  /** Always `"unknown_run"`. */
+  override readonly code = "unknown_run";
   /** The id that was asked for. */
   readonly runId: string;
 
@@ -22,6 +26,8 @@ export class UnknownRunError extends RegistryError {
  * on another instance, or has unwritten rows.
  */
 export class RunAlreadyActiveError extends RegistryError {
+  /** Always `"run_already_active"`. */
+  override readonly code = "run_already_active";
   /** The run that is live. */
   readonly runId: string;
 
@@ -37,6 +43,8 @@ export class RunAlreadyActiveError extends RegistryError {
 
 /** Thrown when a registry has reached a bound and cannot make room. */
 export class RegistryFullError extends RegistryError {
+  /** Always `"registry_full"`. */
+  override readonly code = "registry_full";
   /** The run that found no room. */
   readonly runId: string;
 
@@ -50,6 +58,8 @@ export class RegistryFullError extends RegistryError {
 
 /** Thrown, and given as an abort reason, once a registry is shut down. */
 export class RegistryShutdownError extends RegistryError {
+  /** Always `"registry_shutdown"`. */
+  override readonly code = "registry_shutdown";
   /** Makes the error; the message says what was refused or ended. */
   constructor(message: string = "The registry was shut down") {
     super(message);
@@ -59,6 +69,8 @@ export class RegistryShutdownError extends RegistryError {
 
 /** Thrown when a repository fails; `cause` says why. */
 export class RepositoryError extends RegistryError {
+  /** Always `"repository"`. */
+  override readonly code = "repository";
   /** The run it concerns, if any. */
   readonly runId: string | undefined;
   /** Whether the same call may succeed later. */
@@ -86,6 +98,8 @@ export class RepositoryError extends RegistryError {
  * instance has ended the run.
  */
 export class LeaseLostError extends RegistryError {
+  /** Always `"lease_lost"`. */
+  override readonly code = "lease_lost";
   /** The run that was lost. */
   readonly runId: string;
 

@@ -1,5 +1,7 @@
+import type { RunFailure } from "./failure.ts";
+
 /** The fields of every {@linkcode RunEvent}. */
-export interface RunEventBase<P> {
+export interface RunEventBase {
   /** The run's UUID in canonical spelling. */
   runId: string;
   /**
@@ -12,13 +14,12 @@ export interface RunEventBase<P> {
    * millisecond share the object: copy it before you change it.
    */
   at: Date;
-  /** The published value; `null` for every kind but `Yield`. */
-  payload: P | null;
 }
 
 /**
  * One event of a run. A run's events are `Started`, any number of `Yield` and
- * `AlreadyCompleted`, and exactly one `Completed` or `Errored` at the end.
+ * `AlreadyCompleted`, and exactly one `Completed` or `Errored` at the end. A `Yield`
+ * has the value that the work published, an `Errored` says why the run failed.
  *
  * `Lagged` is not an event of the run: it reports to one slow subscriber that it
  * missed `missed` events. The run goes on.
@@ -26,14 +27,15 @@ export interface RunEventBase<P> {
  * @typeParam P The type of the values that the work publishes.
  */
 export type RunEvent<P = unknown> =
-  & RunEventBase<P>
+  & RunEventBase
   & (
-    | { kind: "Started" | "Yield" | "AlreadyCompleted" | "Completed" }
+    | { kind: "Started" | "AlreadyCompleted" | "Completed" }
     | {
-      kind: "Errored";
-      /** The error's message, as in the run's phase. */
-      message: string;
+      kind: "Yield";
+      /** The published value. */
+      payload: P;
     }
+    | { kind: "Errored" } & RunFailure
     | {
       kind: "Lagged";
       /** How many events were missed: a positive integer. */

@@ -1,6 +1,7 @@
 import { checkOneOf, checkType } from "../arguments/checks.ts";
 import { canonicalUuid } from "./ids.ts";
-import type { RunPhase } from "./phase.ts";
+import { failureOf } from "./failure.ts";
+import { erroredPhase, type RunPhase } from "./phase.ts";
 import type { RunInfo } from "./run_info.ts";
 
 /** The status of a run in the audit trail, in cognee's spelling. */
@@ -80,16 +81,16 @@ export function checkTransition(
   };
 }
 
-/** The phase of a run whose newest row has this status and error. */
+/** The phase of a run whose newest row has this status and `run_info`. */
 export function phaseOfStatus(
   status: PipelineRunStatus | undefined,
-  error?: string,
+  runInfo?: RunInfo,
 ): RunPhase {
   switch (status) {
     case "DATASET_PROCESSING_COMPLETED":
       return { name: "Completed" };
     case "DATASET_PROCESSING_ERRORED":
-      return { name: "Errored", message: error ?? "" };
+      return erroredPhase(failureOf(runInfo));
     case "DATASET_PROCESSING_STARTED":
       return { name: "Running" };
     default:

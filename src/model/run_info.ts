@@ -1,3 +1,5 @@
+import type { RunErrorCode } from "./failure.ts";
+
 /** The `run_info` JSON of a row, in the shape that cognee reads and writes. */
 export interface RunInfo {
   /** The ids of the run's data, or `"None"`; cognee in Python may write other texts. */
@@ -6,6 +8,10 @@ export interface RunInfo {
   error?: string;
   /** Why an orphaned run was ended. */
   reason?: string;
+  /** What ended the run; absent for an error of its work. cognee has no codes. */
+  code?: RunErrorCode;
+  /** The name of the work's error, as in `RunFailure`. */
+  name?: string;
 }
 
 /**

@@ -1,8 +1,10 @@
-/** A problem that does not stop a run. */
+/** A problem that the caller is not told of otherwise, or not in full. */
 export interface RegistryWarning {
   /**
+   * `"work"`: the work of a run failed; `cause` is what it threw.
    * `"row"`: a row of the audit trail could not be written yet, or ever.
    * `"payload"`: a payload field could not be written.
+   * `"result"`: the result of a run cannot be stored.
    * `"ending"`: a run ended before its ending was durable.
    * `"retention"`: a sweep failed, or a timer has replaced the cron job.
    * `"lease"`: leases could not be renewed.
@@ -11,8 +13,10 @@ export interface RegistryWarning {
    * `"reader"`: the read replica failed.
    */
   kind:
+    | "work"
     | "row"
     | "payload"
+    | "result"
     | "ending"
     | "retention"
     | "lease"

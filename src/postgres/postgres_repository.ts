@@ -13,6 +13,7 @@ import {
   checkPayloadKey,
   type LogPipelineRunOptions,
   type PipelineRunRepository,
+  type RunResult,
 } from "../repository/repository.ts";
 import type { RunLog } from "../repository/run_log.ts";
 import type { PostgresClient } from "./client/client.ts";
@@ -218,9 +219,8 @@ export class PostgresPipelineRunRepository
     transition: PipelineRunTransition,
     options: LogPipelineRunOptions = {},
   ): Promise<string> {
-    const { timeout = this.#writeTimeout } = options;
-    const checked = checkTransition(transition);
-    const row = rowValues(checked);
+    const { timeout = this.#writeTimeout, result } = options;
+    const row = rowValues(checkTransition(transition), result);
     await this.#writes.add({ kind: "row", row }, {
       key: row.runId,
       bytes: rowBytes(row),
@@ -313,6 +313,13 @@ export class PostgresPipelineRunRepository
     const id = canonicalUuid(runId, "Cannot get payload: runId");
     const pairs = await this.#database.query(sql.GET_PAYLOAD, { runId: id });
     return Object.fromEntries(pairs as [string, unknown][]);
+  }
+
+  /** The result of a run; see {@linkcode PipelineRunRepository}. */
+  async getResult(runId: string): Promise<RunResult | undefined> {
+    const id = canonicalUuid(runId, "Cannot get result: runId");
+    const [result] = await this.#database.query(sql.GET_RESULT, { runId: id });
+    return result as RunResult | undefined;
   }
 
   /** The newest row of a run; see {@linkcode PipelineRunRepository}. */

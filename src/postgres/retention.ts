@@ -4,6 +4,7 @@ import {
   PRUNE_EVENTS,
   PRUNE_FIELDS,
   PRUNE_LEASES,
+  PRUNE_RESULTS,
   PRUNE_ROWS,
 } from "./sql/retention.ts";
 
@@ -39,6 +40,7 @@ export class Retention {
       [PRUNE_EVENTS, logRetention],
       [PRUNE_LEASES, Math.max(logRetention, LEASE_RETENTION)],
       [PRUNE_FIELDS, payloadRetention],
+      [PRUNE_RESULTS, payloadRetention],
       [PRUNE_ROWS, auditRetention],
     ];
     this.#database = database;

@@ -63,12 +63,20 @@ export interface PipelineRunRegistryOptions {
    */
   abortWritesErroredRow?: boolean;
   /**
-   * How large a payload field may be as JSON, in bytes of UTF-8, and with a log the
-   * payload of an event too: a positive integer or `Infinity`.
+   * How large a payload field or a result may be as JSON, in bytes of UTF-8, and with a
+   * log the payload of an event too: a positive integer or `Infinity`.
    *
    * @default {1_048_576}
    */
   maxPayloadBytes?: number;
+  /**
+   * What a payload of an event may be: `"json"` for JSON only, so that it is the same
+   * for every subscriber, wherever the run is; `"any"` for any value, published as it
+   * is. `"any"` needs a repository without a log, such as the default one.
+   *
+   * @default {"json"}
+   */
+  payloads?: "json" | "any";
   /**
    * How long a run's last event waits for its ending to be durable, in milliseconds.
    * When the time is over, the event is published without it, the outcome says
@@ -116,6 +124,7 @@ export function resolveOptions(
     yieldThrottle = 0,
     abortWritesErroredRow = true,
     maxPayloadBytes = 1_048_576,
+    payloads = "json",
     endingTimeout = 5_000,
     onWarning = logWarning,
     clock = () => performance.now(),
@@ -124,6 +133,12 @@ export function resolveOptions(
   checkBound(`${here} maxInMemoryRuns`, maxInMemoryRuns);
   checkBound(`${here} maxAwaitedSubscriptions`, maxAwaitedSubscriptions);
   checkBound(`${here} maxPayloadBytes`, maxPayloadBytes);
+  checkOneOf(`${here} payloads`, payloads, ["json", "any"]);
+  if (payloads === "any" && options.repository?.runLog !== undefined) {
+    throw new TypeError(
+      `${here} payloads must be "json" where the repository has a log`,
+    );
+  }
   checkInteger(`${here} channelCapacity`, channelCapacity, 1);
   checkNumber(
     `${here} finishedRetention`,
@@ -144,6 +159,7 @@ export function resolveOptions(
     yieldThrottle,
     abortWritesErroredRow,
     maxPayloadBytes,
+    payloads,
     endingTimeout,
     warn: contain(onWarning),
     clock,

@@ -11,6 +11,7 @@ import { MemoryPipelineRunRepository } from "../repository/memory_repository.ts"
 import {
   asRepositoryError,
   type PipelineRunRepository,
+  type RunResult,
 } from "../repository/repository.ts";
 import { RowsOnlyLog } from "../repository/rows_only_log.ts";
 import type {
@@ -19,7 +20,12 @@ import type {
   SubscribeOptions,
 } from "../repository/run_log.ts";
 import { Run, type RunDependencies } from "../run/run.ts";
-import type { PipelineWork } from "../run/run_context.ts";
+import type {
+  PipelineWork,
+  PublishedBy,
+  ResultOf,
+  WorkOutput,
+} from "../run/run_context.ts";
 import { RunEvents } from "../run/run_events.ts";
 import type { RunHandle, RunOutcome } from "../run/run_handle.ts";
 import { checkSpec, type RunSpec } from "../run/run_spec.ts";
@@ -79,7 +85,8 @@ export class PipelineRunRegistry implements AsyncDisposable {
       new MemoryPipelineRunRepository();
     this.#options = resolved;
     this.#repository = repository;
-    this.#log = repository.runLog ?? new RowsOnlyLog(repository, resolved.warn);
+    this.#log = repository.runLog ??
+      new RowsOnlyLog({ ...resolved, repository });
     this.#endings = new Deadlines(resolved.endingTimeout);
     this.#runs = new RunTable(
       resolved.maxInMemoryRuns,
@@ -137,7 +144,8 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * Registers a run and waits for its end. Work that fails is an `Errored`
    * phase, not a rejection.
    *
-   * @typeParam P The type of what the work publishes.
+   * @typeParam P The type of what the work publishes through its context.
+   * @typeParam O What the work returns.
    * @param spec The run's pipeline, ids and limits.
    * @param work What the run does.
    * @returns How it ended.
@@ -152,29 +160,52 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * repository fails: with Postgres, if it fails for 30 s. A claim that succeeds
    * nevertheless is given up.
    */
-  async registerInline<P = unknown>(
+  async registerInline<
+    P = unknown,
+    O extends WorkOutput<P> = WorkOutput<P>,
+  >(
     spec: RunSpec,
-    work: PipelineWork<P>,
-  ): Promise<RunOutcome> {
+    work: PipelineWork<P, O>,
+  ): Promise<RunOutcome<ResultOf<O>>> {
     const { begun, outcome } = this.#register(spec, work);
     await begun;
-    return await outcome!;
+    return await outcome! as RunOutcome<ResultOf<O>>;
   }
 
   /**
    * Registers a run and returns when it has begun. Its id can be used at once.
    *
-   * @typeParam P The type of what the work publishes.
+   * The handle is typed by the work: by what it yields, or by the `P` of its
+   * `RunContext<P>`, and by what it returns.
+   *
+   * @typeParam P The type of what the work publishes through its context.
+   * @typeParam O What the work returns.
    * @returns The run's handle. It rejects as {@linkcode registerInline} does.
    */
-  async registerBackground<P = unknown>(
+  async registerBackground<
+    P = unknown,
+    O extends WorkOutput<P> = WorkOutput<P>,
+  >(
     spec: RunSpec,
-    work: PipelineWork<P>,
-  ): Promise<RunHandle> {
+    work: PipelineWork<P, O>,
+  ): Promise<RunHandle<PublishedBy<P, O>, ResultOf<O>>> {
     const run = this.#register(spec, work);
-    const handle = run.handle();
-    await run.begun;
-    return handle;
+    const { begun, outcome, runId, startedRowId } = run;
+    const { userId, datasetId, pipelineName } = run.spec!;
+    const startedAt = new Date();
+    await begun;
+    return {
+      runId,
+      taskRunId: startedRowId!,
+      userId,
+      datasetId,
+      pipelineName,
+      startedAt,
+      outcome: outcome as Promise<RunOutcome<ResultOf<O>>>,
+      subscribe: (options) => this.subscribe(runId, options),
+      abort: (reason) => this.abort(runId, reason),
+      status: () => this.status(runId),
+    };
   }
 
   /**
@@ -185,7 +216,12 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * `Lagged` event with the number it missed; then the stream closes, or continues
    * with `lag: "skip"`. Cancelling the stream does not touch the run.
    *
-   * @typeParam P The type of what the work publishes.
+   * Without `after`, a `Lagged` event comes first if the attempt had events that are no
+   * longer held, and the stream goes on with the oldest held.
+   *
+   * @typeParam P The type of what the work publishes: a claim of yours, which nothing
+   * checks. The `subscribe()` of a {@linkcode RunHandle} is typed by the work, and the
+   * client of `./client` by the pipelines.
    * @param options Where to begin, when to stop, what to do about lag.
    * @returns The stream. It closes after the run's last event.
    * @throws {TypeError} If the run id is not a UUID, or an option has the wrong type.
@@ -257,6 +293,23 @@ export class PipelineRunRegistry implements AsyncDisposable {
     return await asRepositoryError(
       `Cannot get payload of run ${id}`,
       () => this.#repository.getPayload(id),
+      id,
+    );
+  }
+
+  /**
+   * The stored result of a run: what its work returned.
+   *
+   * @returns The result; `undefined` if the run has none, has not completed, or the
+   * repository stores none.
+   * @throws {TypeError} If the run id is not a UUID.
+   * @throws {RepositoryError} If the repository fails.
+   */
+  async getResult(runId: string): Promise<RunResult | undefined> {
+    const id = canonicalUuid(runId, "Cannot get result: runId");
+    return await asRepositoryError(
+      `Cannot get result of run ${id}`,
+      async () => await this.#repository.getResult?.(id),
       id,
     );
   }
@@ -351,7 +404,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
   }
 
   /** Admits a run and starts it, without an await that others could use. */
-  #register(spec: RunSpec, work: PipelineWork): Run {
+  #register<P>(spec: RunSpec, work: PipelineWork<P>): Run {
     if (this.#shutdown !== undefined) {
       throw new RegistryShutdownError(
         "Cannot register run: the registry was shut down",

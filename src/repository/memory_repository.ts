@@ -13,7 +13,9 @@ import {
 import {
   checkLimit,
   checkPayloadKey,
+  type LogPipelineRunOptions,
   type PipelineRunRepository,
+  type RunResult,
 } from "./repository.ts";
 import { storableJson, storableText } from "../json/storable.ts";
 
@@ -38,6 +40,8 @@ interface StoredRow {
   readonly transition: PipelineRunTransition & { readonly id: string };
   /** The `runInfo` as JSON. */
   readonly runInfo: string | undefined;
+  /** The {@linkcode RunResult} as JSON. */
+  readonly result: string | undefined;
 }
 
 /** How many rows are kept per run id. */
@@ -86,7 +90,10 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 
   /** Writes one transition; see {@linkcode PipelineRunRepository}. */
-  async logPipelineRun(transition: PipelineRunTransition): Promise<string> {
+  async logPipelineRun(
+    transition: PipelineRunTransition,
+    { result }: LogPipelineRunOptions = {},
+  ): Promise<string> {
     const checked = checkTransition(transition);
     const run = this.#run(checked.pipelineRunId);
     const { rows } = run;
@@ -100,6 +107,7 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
         time: this.#lastTime,
         transition: checked,
         runInfo,
+        result,
       });
       if (rows.length > MAX_ROWS) rows.shift();
       if (isFinal(rows.at(-1)!) && !run.isQueued) {
@@ -187,6 +195,13 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     return Object.fromEntries(
       fields.map(([key, json]) => [key, JSON.parse(json)]),
     );
+  }
+
+  /** The result of a run; see {@linkcode PipelineRunRepository}. */
+  async getResult(runId: string): Promise<RunResult | undefined> {
+    const id = canonicalUuid(runId, "Cannot get result: runId");
+    const result = this.#runs.get(id)?.rows.at(-1)?.result;
+    return result && JSON.parse(result);
   }
 
   /** The newest row of a run; see {@linkcode PipelineRunRepository}. */

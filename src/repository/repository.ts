@@ -17,7 +17,25 @@ export interface LogPipelineRunOptions {
    * @default {what the repository was made with}
    */
   timeout?: number;
+  /**
+   * The {@linkcode RunResult} of the run that the row completes, as JSON, to be stored
+   * with the row.
+   *
+   * @default {none}
+   */
+  result?: string;
 }
+
+/** The stored result of a run: what its work returned, or why that is not stored. */
+export type RunResult =
+  | {
+    /** What the work returned: JSON. */
+    readonly value: unknown;
+  }
+  | {
+    /** Why it cannot be stored. */
+    readonly error: string;
+  };
 
 /**
  * Stores the audit trail and the payload fields of runs.
@@ -86,6 +104,12 @@ export interface PipelineRunRepository {
 
   /** The payload fields of a run by name; empty if it set none. */
   getPayload(runId: string): Promise<Record<string, unknown>>;
+
+  /**
+   * The result of a run whose newest row is COMPLETED, if its work returned something;
+   * absent if results are not stored.
+   */
+  getResult?(runId: string): Promise<RunResult | undefined>;
 
   /** The newest row of a run, if there is one. */
   getPipelineRun(runId: string): Promise<PipelineRunRow | undefined>;

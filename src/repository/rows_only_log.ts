@@ -1,4 +1,5 @@
 import { retry } from "@std/async/retry";
+import { checkJson } from "../json/storable.ts";
 import { RepositoryError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
 import { hasEnded } from "../model/phase.ts";
@@ -18,24 +19,27 @@ import type {
   SubscribeOptions,
 } from "./run_log.ts";
 
+/** Options of {@linkcode RowsOnlyLog}. */
+export interface RowsOnlyLogOptions {
+  readonly repository: PipelineRunRepository;
+  /** Whether payloads must be JSON, although none is stored. */
+  readonly payloads: "json" | "any";
+  readonly warn: (warning: RegistryWarning) => void;
+}
+
 /**
  * The log of a repository that keeps rows only. Its runs belong to one instance,
  * which has their events in memory.
  */
 export class RowsOnlyLog implements RunLog {
-  readonly #repository: PipelineRunRepository;
-  readonly #warn: (warning: RegistryWarning) => void;
+  readonly #options: RowsOnlyLogOptions;
 
-  constructor(
-    repository: PipelineRunRepository,
-    warn: (warning: RegistryWarning) => void,
-  ) {
-    this.#repository = repository;
-    this.#warn = warn;
+  constructor(options: RowsOnlyLogOptions) {
+    this.#options = options;
   }
 
   open({ runId }: LoggedRun): RunLease {
-    return new RowsOnlyLease(runId, this.#repository, this.#warn);
+    return new RowsOnlyLease(runId, this.#options);
   }
 
   follow(
@@ -51,9 +55,9 @@ export class RowsOnlyLog implements RunLog {
   }
 
   async status(runId: string): Promise<RunStatus | undefined> {
-    const row = await this.#repository.getPipelineRun(runId);
+    const row = await this.#options.repository.getPipelineRun(runId);
     if (row === undefined) return undefined;
-    const phase = phaseOfStatus(row.status, row.runInfo?.error);
+    const phase = phaseOfStatus(row.status, row.runInfo);
     const ended = hasEnded(phase);
     return { runId, phase, ended, row, firstSeq: 1, lastSeq: 0 };
   }
@@ -63,12 +67,13 @@ export class RowsOnlyLog implements RunLog {
   }
 }
 
+/** The arguments that write a row. */
+type RowToWrite = [PipelineRunTransition, LogPipelineRunOptions];
+
 /** A row to write again, and its promise. */
 interface RefusedRow extends PromiseWithResolvers<void> {
-  readonly transition: PipelineRunTransition;
+  readonly row: RowToWrite;
 }
-
-const UNTIL_WRITTEN: LogPipelineRunOptions = { timeout: Infinity };
 
 /**
  * Writes the rows of one run in order.
@@ -80,8 +85,7 @@ const UNTIL_WRITTEN: LogPipelineRunOptions = { timeout: Infinity };
  */
 class RowsOnlyLease implements RunLease {
   readonly #runId: string;
-  readonly #repository: PipelineRunRepository;
-  readonly #warn: (warning: RegistryWarning) => void;
+  readonly #options: RowsOnlyLogOptions;
   /** How many rows were sent without waiting. */
   #sent = 0;
   /** The rows to write one after another, from the refused one on. */
@@ -89,36 +93,36 @@ class RowsOnlyLease implements RunLease {
   #retrying: AbortController | undefined;
   #abandoned = false;
 
-  constructor(
-    runId: string,
-    repository: PipelineRunRepository,
-    warn: (warning: RegistryWarning) => void,
-  ) {
+  constructor(runId: string, options: RowsOnlyLogOptions) {
     this.#runId = runId;
-    this.#repository = repository;
-    this.#warn = warn;
+    this.#options = options;
   }
 
   claim(): Promise<undefined> {
     return Promise.resolve(undefined);
   }
 
-  async write({ transition }: RunStep): Promise<void> {
+  async write({ transition, result }: RunStep): Promise<void> {
     if (transition === undefined) return;
-    if (this.#refused.length > 0) return await this.#writeAgain(transition);
+    const row: RowToWrite = [transition, { timeout: Infinity, result }];
+    if (this.#refused.length > 0) return await this.#writeAgain(row);
     const place = ++this.#sent;
+    const { repository, warn } = this.#options;
     try {
-      await this.#repository.logPipelineRun(transition, UNTIL_WRITTEN);
+      await repository.logPipelineRun(...row);
     } catch (cause) {
       if (isFinal(cause) || this.#abandoned || place < this.#sent) throw cause;
       const { status } = transition;
       const message = `Row ${status} of run ${this.#runId} was not written yet`;
-      this.#warn({ kind: "row", runId: this.#runId, message, cause });
-      await this.#writeAgain(transition);
+      warn({ kind: "row", runId: this.#runId, message, cause });
+      await this.#writeAgain(row);
     }
   }
 
-  serialize(): undefined {}
+  serialize(payload: unknown): undefined {
+    if (this.#options.payloads === "any") return;
+    checkJson(payload, "Cannot publish: payload");
+  }
 
   append(): void {}
 
@@ -132,11 +136,11 @@ class RowsOnlyLease implements RunLease {
     return Promise.resolve(undefined);
   }
 
-  #writeAgain(transition: PipelineRunTransition): Promise<void> {
-    const row = { transition, ...Promise.withResolvers<void>() };
-    this.#refused.push(row);
+  #writeAgain(row: RowToWrite): Promise<void> {
+    const refused = { row, ...Promise.withResolvers<void>() };
+    this.#refused.push(refused);
     if (this.#refused.length === 1) this.#retry();
-    return row.promise;
+    return refused.promise;
   }
 
   async #retry(): Promise<void> {
@@ -155,9 +159,9 @@ class RowsOnlyLease implements RunLease {
 
   async #writeRefused(): Promise<void> {
     while (this.#refused.length > 0) {
-      const [{ transition, resolve, reject }] = this.#refused;
+      const [{ row, resolve, reject }] = this.#refused;
       try {
-        await this.#repository.logPipelineRun(transition, UNTIL_WRITTEN);
+        await this.#options.repository.logPipelineRun(...row);
         resolve();
       } catch (error) {
         if (!isFinal(error)) throw error;

@@ -52,6 +52,8 @@ export interface RunStep {
   readonly transition?: PipelineRunTransition & { id: string };
   /** An event without a payload. */
   readonly event?: RunEvent;
+  /** The run's {@linkcode RunResult} as JSON, stored with the row. */
+  readonly result?: string;
   /** Whether it ends the run and releases the lease. */
   readonly ends?: boolean;
 }
@@ -81,7 +83,7 @@ export interface RunLease {
    * A payload as the log stores it; `undefined` where it keeps no events.
    *
    * @throws {TypeError} If it is not JSON.
-   * @throws {RangeError} If it is too large.
+   * @throws {RangeError} If it is too large, or nested too deep.
    */
   serialize(payload: unknown): string | undefined;
 
@@ -147,7 +149,7 @@ export interface RunStatus {
   /** The run's UUID. */
   runId: string;
   /**
-   * Its phase. A run whose lease expired is `Errored` with the message
+   * Its phase. A run whose lease expired is `Errored` with the code
    * `"lease_expired"`, even before a sweep ends it. It is `Running` again if its
    * instance was only cut off and renews the lease in time.
    */

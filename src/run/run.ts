@@ -8,8 +8,14 @@ import {
 import { storableJson } from "../json/storable.ts";
 import { errorMessage } from "../model/error_message.ts";
 import { type LeaseLostError, RegistryShutdownError } from "../model/errors.ts";
+import {
+  abortFailure,
+  LEASE_EXPIRED,
+  type RunFailure,
+  workFailure,
+} from "../model/failure.ts";
 import { registryPipelineId } from "../model/ids.ts";
-import type { RunPhase } from "../model/phase.ts";
+import { erroredPhase, type RunPhase } from "../model/phase.ts";
 import type { RegistryWarning } from "../model/warning.ts";
 import {
   checkPayloadKey,
@@ -18,7 +24,7 @@ import {
 import type { LocalEvents, LoggedRun, RunLog } from "../repository/run_log.ts";
 import type { PipelineWork, RunContext } from "./run_context.ts";
 import type { RunEvents } from "./run_events.ts";
-import type { RunHandle, RunOutcome } from "./run_handle.ts";
+import type { RunOutcome } from "./run_handle.ts";
 import { RunRecorder } from "./run_recorder.ts";
 import type { CheckedRunSpec } from "./run_spec.ts";
 import { WorkExecution } from "./work_execution.ts";
@@ -41,13 +47,17 @@ export interface RunDependencies {
 
 /** A way for a run to end. */
 interface Ending {
-  /** What the phase and the last event say; `undefined` is completion. */
-  readonly message?: string;
-  /** What the row says went wrong. */
-  readonly error?: string;
+  /** Why it failed; `undefined` is completion. */
+  readonly failure?: RunFailure;
+  /** What the work threw. */
+  readonly cause?: unknown;
+  /** What the row says instead of the failure's message. */
+  readonly rowError?: string;
   readonly writesRow: boolean;
   /** The reason the signal fires with. */
   readonly reason?: unknown;
+  /** What the work returned. */
+  readonly result?: unknown;
 }
 
 /** What a run needs until it has ended and is recorded. */
@@ -148,19 +158,14 @@ export class Run implements LoggedRun, WatchedRun {
     return this.#live?.outcome.promise;
   }
 
-  /** What the caller gets of a run in the background, before it is finished. */
-  handle(): RunHandle {
-    const { outcome, recorder, spec } = this.#live!;
-    const { userId, datasetId, pipelineName } = spec;
-    return {
-      runId: this.runId,
-      taskRunId: recorder.startedRowId,
-      userId,
-      datasetId,
-      pipelineName,
-      startedAt: new Date(),
-      outcome: outcome.promise,
-    };
+  /** What was registered; `undefined` once finished. */
+  get spec(): CheckedRunSpec | undefined {
+    return this.#live?.spec;
+  }
+
+  /** The UUID of the STARTED row; `undefined` once finished. */
+  get startedRowId(): string | undefined {
+    return this.#live?.recorder.startedRowId;
   }
 
   /** Begins the run; its work is called in a later microtask. */
@@ -178,9 +183,12 @@ export class Run implements LoggedRun, WatchedRun {
    * @param text What the last event and the row say, if anything.
    */
   abort(reason: unknown, text?: string): void {
+    const code = reason instanceof RegistryShutdownError
+      ? "shutdown"
+      : "aborted";
     this.#end({
-      message: text === undefined ? "aborted" : `aborted: ${text}`,
-      error: text ?? "abort",
+      failure: abortFailure(code, text),
+      rowError: text ?? "abort",
       writesRow: this.#dependencies.abortWritesErroredRow,
       reason,
     });
@@ -191,7 +199,7 @@ export class Run implements LoggedRun, WatchedRun {
   }
 
   onLost(error: LeaseLostError): void {
-    this.#fail(error);
+    this.#end({ failure: LEASE_EXPIRED, writesRow: true, reason: error });
   }
 
   initiate(): void {
@@ -286,8 +294,8 @@ export class Run implements LoggedRun, WatchedRun {
     }
     if (this.#ended) return;
     try {
-      await live.execution.execute(work, this.#context(live));
-      this.#end({ writesRow: true });
+      const result = await live.execution.execute(work, this.#context(live));
+      this.#end({ writesRow: true, result });
     } catch (error) {
       this.#fail(error);
     }
@@ -300,7 +308,7 @@ export class Run implements LoggedRun, WatchedRun {
     this.#ended = true;
     live.disarm?.();
     this.events.close();
-    const phase: RunPhase = { name: "Errored", message: errorMessage(error) };
+    const phase = withCause(erroredPhase(workFailure(error)), error);
     this.#live = undefined;
     live.outcome.resolve({ runId: this.runId, phase, durable: false });
     this.#dependencies.onRefused(this);
@@ -324,13 +332,20 @@ export class Run implements LoggedRun, WatchedRun {
   }
 
   #yield({ payload, json }: Yield): void {
-    const event = this.events.publish("Yield", payload);
+    const event = this.events.yield(payload);
     this.#live!.recorder.append(event, json);
   }
 
-  #fail(error: unknown): void {
-    const message = errorMessage(error);
-    this.#end({ message, error: message, writesRow: true, reason: error });
+  #fail(cause: unknown): void {
+    if (this.#ended) return;
+    const failure = workFailure(cause);
+    this.#dependencies.warn({
+      kind: "work",
+      runId: this.runId,
+      message: `The work of run ${this.runId} failed: ${failure.message}`,
+      cause,
+    });
+    this.#end({ failure, cause, writesRow: true, reason: cause });
   }
 
   #end(ending: Ending): void {
@@ -343,10 +358,8 @@ export class Run implements LoggedRun, WatchedRun {
     this.#conclude(ending, live);
   }
 
-  async #conclude(
-    { message, error, writesRow }: Ending,
-    live: LiveParts,
-  ): Promise<void> {
+  async #conclude(ending: Ending, live: LiveParts): Promise<void> {
+    const { failure, rowError, writesRow, result } = ending;
     const { begun, recorder, outcome } = live;
     if (this.#phase === PENDING) {
       try {
@@ -355,22 +368,59 @@ export class Run implements LoggedRun, WatchedRun {
         return; // The caller that registered the run gets the error.
       }
     }
-    const kind = message === undefined ? "Completed" : "Errored";
-    const last = this.events.next(kind, null, message);
-    const { durable, instead } = await recorder.ended(error, last, writesRow);
+    const last = this.events.last(failure);
+    const stored = result === undefined ? undefined : this.#stored(result);
+    const { durable, instead } = await recorder.ended({
+      failure: failure && { ...failure, message: rowError ?? failure.message },
+      event: last,
+      result: stored?.json,
+      writesRow,
+    });
     // The log may not have the last Yields that memory has: numbers do not go back.
     const event = instead === undefined ? last : { ...instead, seq: last.seq };
     this.#phase = event.kind === "Errored"
-      ? Object.freeze({ name: "Errored", message: event.message })
+      ? Object.freeze(erroredPhase(event))
       : COMPLETED;
     this.events.enqueue(event);
     this.events.close();
-    outcome.resolve({ runId: this.runId, phase: this.#phase, durable });
+    outcome.resolve(this.#outcome(ending, durable, stored?.error));
     recorder.whenIdle(() => {
       this.#live = undefined;
       this.#dependencies.onFinished(this);
       live.onFinished?.();
     });
+  }
+
+  /** The result as it is stored, and the error if it cannot be. */
+  #stored(result: unknown): { json: string; error?: string } {
+    const { runId, maxPayloadBytes } = this;
+    try {
+      const name = "Cannot store result: it";
+      return {
+        json: `{"value":${storableJson(result, name, maxPayloadBytes)}}`,
+      };
+    } catch (cause) {
+      const error = errorMessage(cause);
+      const message = `The result of run ${runId} is not stored: ${error}`;
+      this.#dependencies.warn({ kind: "result", runId, message, cause });
+      return { json: JSON.stringify({ error }), error };
+    }
+  }
+
+  #outcome(
+    { cause, result }: Ending,
+    durable: boolean,
+    resultError: string | undefined,
+  ): RunOutcome {
+    const { runId } = this;
+    const phase = this.#phase;
+    if (phase !== COMPLETED) {
+      return { runId, phase: withCause(phase, cause), durable };
+    }
+    if (result === undefined) return { runId, phase, durable };
+    return resultError === undefined
+      ? { runId, phase, durable, result }
+      : { runId, phase, durable, result, resultError };
   }
 
   /** Ends the run on timeout and when the caller's signal fires. */
@@ -380,7 +430,8 @@ export class Run implements LoggedRun, WatchedRun {
     const timer = timeout && setTimeout(() => {
       const message = `timed out after ${timeout} ms`;
       const reason = new DOMException(`The run ${message}`, "TimeoutError");
-      this.#end({ message, error: message, writesRow: true, reason });
+      const failure = { code: "timeout", message } as const;
+      this.#end({ failure, writesRow: true, reason });
     }, timeout);
     live.disarm = () => clearTimeout(timer);
     const stopListening = onAbort(signal, (reason) => {
@@ -391,6 +442,12 @@ export class Run implements LoggedRun, WatchedRun {
       stopListening();
     };
   }
+}
+
+/** A phase with what the work threw, for the caller that registered the run. */
+function withCause(phase: RunPhase, cause: unknown): RunPhase {
+  if (cause === undefined) return phase;
+  return Object.defineProperty({ ...phase }, "cause", { value: cause });
 }
 
 /** What the reason of a signal says; `undefined` for a signal aborted without one. */

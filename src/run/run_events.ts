@@ -1,8 +1,7 @@
 import { BroadcastController } from "../broadcast/broadcast_controller.ts";
 import type { RunEvent } from "../model/event.ts";
+import type { RunFailure } from "../model/failure.ts";
 import type { SubscribeOptions } from "../repository/run_log.ts";
-
-type RunEventKind = Exclude<RunEvent["kind"], "Lagged">;
 
 /**
  * The events of one attempt of a run, numbered and broadcast. They can be subscribed
@@ -46,44 +45,56 @@ export class RunEvents extends BroadcastController<RunEvent> {
     this.#firstSeq = lastSeq + 1;
   }
 
-  /** Makes the next event without publishing it; `message` is that of `Errored`. */
-  next(kind: RunEventKind, payload: unknown, message?: string): RunEvent {
-    const { lastSeq } = this;
+  /** Makes the last event without publishing it: `Errored` if there is a failure. */
+  last(failure: RunFailure | undefined): RunEvent {
     const runId = this.#runId;
+    const seq = this.lastSeq + 1;
     const at = currentDate();
-    return message === undefined
-      ? { runId, seq: lastSeq + 1, at, payload, kind } as RunEvent
-      : { runId, seq: lastSeq + 1, at, payload, kind, message } as RunEvent;
+    return failure === undefined
+      ? { runId, seq, at, kind: "Completed" }
+      : { runId, seq, at, kind: "Errored", ...failure };
   }
 
-  /** Makes the next event and publishes it. */
-  publish(kind: RunEventKind, payload: unknown = null): RunEvent {
-    const event = this.next(kind, payload);
+  /** Publishes a value. */
+  yield(payload: unknown): RunEvent {
+    const runId = this.#runId;
+    const seq = this.lastSeq + 1;
+    const at = currentDate();
+    const event: RunEvent = { runId, seq, at, kind: "Yield", payload };
+    this.enqueue(event);
+    return event;
+  }
+
+  /** Publishes an event that says no more than its kind. */
+  publish(kind: "Started" | "AlreadyCompleted"): RunEvent {
+    const runId = this.#runId;
+    const seq = this.lastSeq + 1;
+    const at = currentDate();
+    const event: RunEvent = { runId, seq, at, kind };
     this.enqueue(event);
     return event;
   }
 
   /**
-   * Makes a subscription.
+   * Makes a subscription. Without `after`, it reports the events that are no longer held,
+   * and goes on with the oldest held.
    *
    * @throws {RangeError} If `after` is not a non-negative integer.
    * @throws {TypeError} If `lag` is unknown.
    */
   subscribe(options: SubscribeOptions): ReadableStream<RunEvent> {
     const { after, signal, lag = "close" } = options;
-    const position = after === undefined
-      ? undefined
-      : after - this.#firstSeq + 1;
+    const isLate = after === undefined && this.oldest > 0;
     this.#subscriptions++;
     return this.tee({
-      position,
+      position: after === undefined ? 0 : after - this.#firstSeq + 1,
       signal,
       lag,
+      initialLag: isLate ? "skip" : lag,
       lagged: (missed, position) => ({
         runId: this.#runId,
         seq: this.#firstSeq + position - 1,
         at: new Date(),
-        payload: null,
         kind: "Lagged",
         missed,
       }),

@@ -1,7 +1,13 @@
+import type { RunEvent } from "../model/event.ts";
 import type { RunPhase } from "../model/phase.ts";
+import type { RunStatus, SubscribeOptions } from "../repository/run_log.ts";
 
-/** How a run ended. */
-export interface RunOutcome {
+/**
+ * How a run ended.
+ *
+ * @typeParam R The type of the run's result.
+ */
+export interface RunOutcome<R = unknown> {
   /** The run's UUID in canonical spelling. */
   runId: string;
   /** `Completed` or `Errored`. */
@@ -11,10 +17,19 @@ export interface RunOutcome {
    * written later, or was not to be written at all.
    */
   durable: boolean;
+  /** What the work returned, if the run completed and that is not `undefined`. */
+  result?: R;
+  /** Why the result could not be stored; absent if it was. */
+  resultError?: string;
 }
 
-/** A run in the background. */
-export interface RunHandle {
+/**
+ * A run in the background, typed by its work. Its methods work when destructured.
+ *
+ * @typeParam P The type of what the work publishes.
+ * @typeParam R The type of the run's result.
+ */
+export interface RunHandle<P = unknown, R = unknown> {
   /** The run's UUID in canonical spelling. */
   runId: string;
   /** The UUID of the run's STARTED row. */
@@ -28,5 +43,11 @@ export interface RunHandle {
   /** When it was registered, by this instance's clock. */
   startedAt: Date;
   /** How the run ends. It never rejects. */
-  outcome: Promise<RunOutcome>;
+  outcome: Promise<RunOutcome<R>>;
+  /** The run's events; see `PipelineRunRegistry.subscribe()`. */
+  subscribe(options?: SubscribeOptions): ReadableStream<RunEvent<P>>;
+  /** Aborts the run; see `PipelineRunRegistry.abort()`. */
+  abort(reason?: unknown): Promise<"requested" | "ended">;
+  /** The run's state; see `PipelineRunRegistry.status()`. */
+  status(): Promise<RunStatus | undefined>;
 }

@@ -1,6 +1,7 @@
 import type { Deadlines } from "../async/deadlines.ts";
 import { LeaseLostError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
+import type { RunFailure } from "../model/failure.ts";
 import type { PipelineRunStatus, PipelineRunTransition } from "../model/row.ts";
 import {
   type RunInfo,
@@ -11,6 +12,18 @@ import {
 import type { RegistryWarning } from "../model/warning.ts";
 import type { RunLease, RunStep } from "../repository/run_log.ts";
 import type { CheckedRunSpec } from "./run_spec.ts";
+
+/** The ending of a run, to be recorded. */
+export interface EndingToRecord {
+  /** Why it failed, in the words of the row; `undefined` is completion. */
+  readonly failure: RunFailure | undefined;
+  /** The last event. */
+  readonly event: RunEvent;
+  /** The result as JSON, if there is one; see {@linkcode RunStep.result}. */
+  readonly result: string | undefined;
+  /** Whether the ending has a row. */
+  readonly writesRow: boolean;
+}
 
 /** How the ending of a run was recorded. */
 export interface RecordedEnding {
@@ -89,26 +102,10 @@ export class RunRecorder {
     this.#lease.append(event, json);
   }
 
-  /**
-   * Records the ending, and waits for that until the deadline.
-   *
-   * @param error What went wrong, if anything.
-   * @param event The last event.
-   * @param writesRow Whether the ending has a row.
-   */
-  async ended(
-    error: string | undefined,
-    event: RunEvent,
-    writesRow: boolean,
-  ): Promise<RecordedEnding> {
-    const { dataIds } = this.#spec;
-    const row = error === undefined
-      ? this.#row("DATASET_PROCESSING_COMPLETED", runInfoForRunning(dataIds))
-      : this.#row(
-        "DATASET_PROCESSING_ERRORED",
-        runInfoForErrored(dataIds, error),
-      );
-    const transition = writesRow ? row : undefined;
+  /** Records the ending, and waits for that until the deadline. */
+  async ended(ending: EndingToRecord): Promise<RecordedEnding> {
+    const { failure, event, result, writesRow } = ending;
+    const transition = writesRow ? this.#endingRow(failure) : undefined;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const cancel = this.#endings.add(() => {
       const { runId } = this.#spec;
@@ -116,7 +113,7 @@ export class RunRecorder {
       this.#warn({ kind: "ending", runId, message });
       resolve(false);
     });
-    this.#write({ transition, event, ends: true }, (isWritten) => {
+    this.#write({ transition, event, result, ends: true }, (isWritten) => {
       cancel();
       resolve(isWritten);
     });
@@ -184,6 +181,20 @@ export class RunRecorder {
     const what = transition ? `Row ${transition.status}` : "The ending";
     const message = `${what} of run ${runId} was not written`;
     this.#warn({ kind: "row", runId, message, cause });
+  }
+
+  #endingRow(failure: RunFailure | undefined) {
+    const { dataIds } = this.#spec;
+    if (failure === undefined) {
+      const runInfo = runInfoForRunning(dataIds);
+      return this.#row("DATASET_PROCESSING_COMPLETED", runInfo);
+    }
+    const { code, message, name } = failure;
+    const runInfo: RunInfo = runInfoForErrored(dataIds, message);
+    // cognee's readers know the keys before these.
+    if (code !== "work") runInfo.code = code;
+    if (name !== undefined) runInfo.name = name;
+    return this.#row("DATASET_PROCESSING_ERRORED", runInfo);
   }
 
   #row(

@@ -14,13 +14,22 @@ export class WorkExecution {
   }
 
   /**
-   * Executes the work and settles as it does. Of an async iterable every value
-   * is published, until the work is stopped.
+   * Executes the work and settles as it does. Of an iterable every value is published,
+   * until the work is stopped.
+   *
+   * @returns The result.
    */
-  async execute(work: PipelineWork, context: RunContext): Promise<void> {
+  async execute(work: PipelineWork, context: RunContext): Promise<unknown> {
     try {
-      const result = await work(context);
-      if (isAsyncIterable(result)) await this.#publishAll(result, context);
+      const output: unknown = await work(context);
+      if (typeof output === "function") {
+        throw new TypeError(
+          "Cannot run work: it must return a result or an iterable, received a function",
+        );
+      }
+      const iterator = iteratorOf(output);
+      if (iterator === undefined) return output;
+      return await this.#publishAll(iterator, context);
     } finally {
       this.#settled = true;
       this.#iterator = undefined;
@@ -48,10 +57,9 @@ export class WorkExecution {
   }
 
   async #publishAll(
-    iterable: AsyncIterable<unknown>,
+    iterator: AsyncIterator<unknown>,
     context: RunContext,
-  ): Promise<void> {
-    const iterator = iterate(iterable);
+  ): Promise<unknown> {
     this.#iterator = iterator;
     if (this.signal.aborted) return await this.#endIteration();
     while (!this.signal.aborted) {
@@ -63,18 +71,26 @@ export class WorkExecution {
         );
       }
       const { done, value } = result as IteratorResult<unknown>;
-      if (done) return;
+      if (done) return value;
       context.publish(value);
     }
   }
 }
 
-/** The iterator of a stream that waits cannot be ended; its reader can. */
-function iterate(iterable: AsyncIterable<unknown>): AsyncIterator<unknown> {
-  if (!(iterable instanceof ReadableStream)) {
-    return iterable[Symbol.asyncIterator]();
+/** The iterator of what work returned, if that is to be published. */
+function iteratorOf(output: unknown): AsyncIterator<unknown> | undefined {
+  if (typeof output !== "object" || output === null) return undefined;
+  if (output instanceof ReadableStream) return iterateStream(output);
+  if (Symbol.asyncIterator in output) {
+    return (output as AsyncIterable<unknown>)[Symbol.asyncIterator]();
   }
-  const reader: ReadableStreamDefaultReader = iterable.getReader();
+  if (!(Symbol.iterator in output) || Array.isArray(output)) return undefined;
+  return iterateSync(output as Iterable<unknown>);
+}
+
+/** The iterator of a stream that waits cannot be ended; its reader can. */
+function iterateStream(stream: ReadableStream): AsyncIterator<unknown> {
+  const reader: ReadableStreamDefaultReader = stream.getReader();
   return {
     next: () => reader.read() as Promise<IteratorResult<unknown>>,
     return: async () => {
@@ -84,9 +100,6 @@ function iterate(iterable: AsyncIterable<unknown>): AsyncIterator<unknown> {
   };
 }
 
-function isAsyncIterable(
-  value: unknown,
-): value is AsyncIterable<unknown> {
-  return typeof value === "object" && value !== null &&
-    Symbol.asyncIterator in value;
+async function* iterateSync(iterable: Iterable<unknown>) {
+  return yield* iterable;
 }

@@ -75,7 +75,7 @@ class Count extends BroadcastController<number | Missed> {
     this.#capacity = capacity;
   }
 
-  get oldest(): number {
+  override get oldest(): number {
     return Math.max(0, this.enqueued - this.#capacity);
   }
 

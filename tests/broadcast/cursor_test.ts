@@ -3,11 +3,16 @@ import { Cursor, OVER, WAIT } from "../../src/broadcast/cursor.ts";
 import { Ring } from "../../src/broadcast/ring.ts";
 import { runMicrotasks } from "../assert_pending.ts";
 
-const options = { lag: "close", lagged: (missed: number) => -missed } as const;
+const options = {
+  position: 0,
+  lag: "close",
+  initialLag: "close",
+  lagged: (missed: number) => -missed,
+} as const;
 
 function open() {
   const ring = new Ring<number>(2);
-  const cursor = new Cursor<number>(ring, 0, options);
+  const cursor = new Cursor<number>(ring, options);
   const owner = {
     woken: 0,
     wake() {

@@ -108,7 +108,7 @@ async function follow(
         seq,
         kind,
         missed: event.kind === "Lagged" ? event.missed : undefined,
-        n: event.payload ?? undefined,
+        n: event.kind === "Yield" ? event.payload ?? undefined : undefined,
       });
       if (++seen >= cancelAfter) break;
     }

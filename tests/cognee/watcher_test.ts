@@ -274,6 +274,7 @@ Deno.test("ScopedRunWatcher.onPipelineRunErrored() ends the run with the error",
     assertEquals(events.map(({ kind }) => kind), ["Started", "Errored"]);
     assertEquals(registry.snapshotStatus(runId), {
       name: "Errored",
+      code: "work",
       message: "boom",
     });
     assertEquals(

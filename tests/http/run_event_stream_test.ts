@@ -13,14 +13,10 @@ const AT = new Date("2026-01-02T03:04:05.678Z");
 
 function event(seq: number, rest: Record<string, unknown> = {}): RunEvent {
   const kind = "Yield";
-  return {
-    runId: RUN_ID,
-    seq,
-    at: AT,
-    payload: null,
-    kind,
-    ...rest,
-  } as RunEvent;
+  const event = { runId: RUN_ID, seq, at: AT, kind, ...rest };
+  return (event.kind === "Yield" && !("payload" in event)
+    ? { ...event, payload: null }
+    : event) as RunEvent;
 }
 
 /** What no field, line or event may be made of. */
@@ -77,7 +73,7 @@ function cut(
 Deno.test("RunEventEncoderStream writes the number, the kind and one line of data", async () => {
   const text = await encoded([
     event(7, { payload: { a: 1 } }),
-    event(8, { kind: "Errored", message: "boom" }),
+    event(8, { kind: "Errored", code: "work", message: "boom" }),
     event(9, { kind: "Lagged", missed: 3 }),
   ]);
   const head = `data: {"pipeline_run_id":"${RUN_ID}","status":"PipelineRun`;
@@ -85,7 +81,7 @@ Deno.test("RunEventEncoderStream writes the number, the kind and one line of dat
   assertEquals(
     text,
     `id: 7\nevent: Yield\n${head}Yield","payload":{"a":1},"seq":7,${at}}\n\n` +
-      `id: 8\nevent: Errored\n${head}Errored","payload":null,"seq":8,${at},"message":"boom"}\n\n` +
+      `id: 8\nevent: Errored\n${head}Errored","payload":null,"seq":8,${at},"code":"work","message":"boom"}\n\n` +
       `id: 9\nevent: Lagged\n${head}Lagged","payload":null,"seq":9,${at},"missed":3}\n\n`,
   );
 });
@@ -210,7 +206,12 @@ Deno.test("RunEventDecoderStream gives back what was encoded, cut anywhere", asy
   const events = fc.array(
     fc.oneof(
       fc.record({ payload }),
-      fc.record({ kind: fc.constant("Errored"), message: text }),
+      fc.record({
+        kind: fc.constant("Errored"),
+        code: fc.constantFrom("work", "aborted"),
+        message: text,
+        name: text,
+      }),
       fc.record({ kind: fc.constant("Lagged"), missed: fc.nat() }),
       fc.record({
         kind: fc.constantFrom("Started", "AlreadyCompleted", "Completed"),
@@ -226,10 +227,11 @@ Deno.test("RunEventDecoderStream gives back what was encoded, cut anywhere", asy
       async (rests, sizes, lineEnd) => {
         const given = rests.map((rest, index) => event(index + 1, rest))
           // What JSON makes of it, such as 0 of -0.
-          .map((each) => ({
-            ...each,
-            payload: JSON.parse(JSON.stringify(each.payload)),
-          })) as RunEvent[];
+          .map((each) =>
+            each.kind === "Yield"
+              ? { ...each, payload: JSON.parse(JSON.stringify(each.payload)) }
+              : each
+          );
         const sent = (await encoded(given)).replaceAll("\n", lineEnd);
         assertEquals(await decoded(...cut(sent, sizes)), given);
       },
@@ -242,7 +244,7 @@ Deno.test("RunEventEncoderStream lets nothing in an event become a field of its 
   for (const text of HOSTILE) {
     const sent = await encoded([
       event(1, { payload: { [text]: [text] } }),
-      event(2, { kind: "Errored", message: text }),
+      event(2, { kind: "Errored", code: "work", message: text }),
     ]);
     assertEquals(
       sent.split(/\r\n|\n|\r/).map((line) => line.split(":")[0]),

@@ -120,6 +120,7 @@ Deno.test("createRunHandler() gives a run's phase, rows and payload", async () =
     assertEquals(run, {
       pipeline_run_id: RUN_ID,
       phase: "Errored",
+      code: "work",
       message: "boom",
       last_seq: 2,
       payload: { chunks: 12 },
@@ -257,6 +258,7 @@ Deno.test("createRunHandler() aborts a run, once", async () => {
   assertEquals(await response.json(), { pipeline_run_id: RUN_ID });
   assertEquals((await outcome).phase, {
     name: "Errored",
+    code: "aborted",
     message: "aborted: the user left",
   });
   await assertProblem(await request("DELETE", `/runs/${RUN_ID}`), 409);
@@ -545,6 +547,7 @@ Deno.test("createRunHandler() answers with the problem that authorize or a pipel
   assertEquals(await assertProblem(known, 422), {
     status: 422,
     title: "No text",
+    code: "problem",
     detail: "text is missing",
   });
 });

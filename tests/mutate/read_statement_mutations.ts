@@ -374,7 +374,7 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "toStatus(): an expired lease is an error",
-      '  if (lease === "expired") return { name: "Errored", message: "lease_expired" };\n',
+      '  if (lease === "expired") return { name: "Errored", code: "lease_expired", message: "lease_expired" };\n',
       "",
     ],
     [
@@ -394,12 +394,12 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "toStatus() believes Completed before the row",
-      '  if (kind === "Completed") return { name: "Completed" };\n',
+      '    if (kind === "Completed") return { name: "Completed" };\n',
       "",
     ],
     [
       "toStatus() believes Errored before the row",
-      '  if (kind === "Errored") return { name: "Errored", message: message ?? "" };\n',
+      '    if (kind === "Errored") return erroredPhase(failureIn(event));\n',
       "",
     ],
   ]),

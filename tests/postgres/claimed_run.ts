@@ -46,11 +46,15 @@ export class ClaimedRun {
       pipelineId: this.runId,
       datasetId: undefined,
       runInfo: undefined,
+      result: undefined,
     };
   }
 
   event(seq: number, kind: "Started" | "Yield" | "Completed"): RunEvent {
-    return { runId: this.runId, seq, kind, at: new Date(), payload: null };
+    const base = { runId: this.runId, seq, at: new Date() };
+    return kind === "Yield"
+      ? { ...base, kind, payload: null }
+      : { ...base, kind };
   }
 
   /** Begins the lease with a Started event. */

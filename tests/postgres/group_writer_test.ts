@@ -74,6 +74,7 @@ function row(runId: string): RowValues {
     pipelineId: crypto.randomUUID(),
     datasetId: undefined,
     runInfo: undefined,
+    result: undefined,
   };
 }
 
@@ -103,7 +104,9 @@ class LeasedRun {
 
   /** A step that neither begins nor ends the run, unless it is said to. */
   step(values: Partial<StepWrite> = {}): StepWrite {
-    const payload = values.event && JSON.stringify(values.event.payload);
+    const payload = values.event?.kind === "Yield"
+      ? JSON.stringify(values.event.payload)
+      : undefined;
     return {
       kind: "step",
       claim: this.claim,

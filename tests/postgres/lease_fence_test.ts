@@ -69,7 +69,6 @@ class Trial {
       seq: 2,
       kind: "AlreadyCompleted",
       at: new Date(0),
-      payload: null,
     };
     return this.lease.write({ event });
   }

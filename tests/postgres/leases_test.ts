@@ -164,7 +164,10 @@ function eventOf(
   seq: number,
   kind: "Started" | "Yield" | "Completed" | "AlreadyCompleted",
 ): RunEvent {
-  return { runId, seq, kind, at: new Date(0), payload: null };
+  const base = { runId, seq, at: new Date(0) };
+  return kind === "Yield"
+    ? { ...base, kind, payload: null }
+    : { ...base, kind };
 }
 
 function transitionOf(runId: string): PipelineRunTransition & { id: string } {
@@ -452,6 +455,7 @@ Deno.test("Lease.write() writes the step under the claim", async () => {
       pipelineId: transition.pipelineId,
       datasetId: undefined,
       runInfo: undefined,
+      result: undefined,
     },
     event,
     begins: false,
@@ -680,14 +684,22 @@ Deno.test("Lease.recordedEnding() reads the first ending of the attempt", async 
   const random = trial.open(false);
   const at = new Date(1_000);
   trial.client.rows["read ending"] = () => [
-    [18, "Errored", at.toISOString(), null, "lease_expired"],
+    [
+      18,
+      "Errored",
+      at.toISOString(),
+      null,
+      "lease_expired",
+      "lease_expired",
+      null,
+    ],
   ];
   assertEquals(await claimed.lease.recordedEnding(), {
     runId: claimed.runId,
     seq: 18,
     kind: "Errored",
+    code: "lease_expired",
     at,
-    payload: null,
     message: "lease_expired",
   });
   await random.lease.recordedEnding();

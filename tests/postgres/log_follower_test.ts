@@ -117,7 +117,7 @@ function askedRuns(sent: SentStatement): string[] {
 
 /** An event as the log has it. */
 function logged(seq: number): EventRow {
-  return [seq, "Yield", new Date(seq).toISOString(), { seq }, null];
+  return [seq, "Yield", new Date(seq).toISOString(), { seq }, null, null, null];
 }
 
 /** An event as readers get it. */

@@ -88,6 +88,7 @@ for (const [name, outage] of Object.entries(OUTAGES)) {
 
     assertEquals((await restarted.status(deadId))?.phase, {
       name: "Errored",
+      code: "orphan",
       message: "server_restart_orphan",
     });
     complete();

@@ -26,6 +26,7 @@ import { assertPending } from "../assert_pending.ts";
 import { transition } from "../repository/repository_contract.ts";
 import { type Database, openDatabase } from "./open_database.ts";
 import { statementName } from "./statement_name.ts";
+import { payloadOf } from "../payload_of.ts";
 
 interface Opened extends AsyncDisposable {
   readonly database: Database;
@@ -141,7 +142,7 @@ Deno.test("RunContext.publish() refuses payloads that the log cannot hold, and t
     "2 Yield",
     "3 Completed",
   ]);
-  assertEquals(events[1].payload, { text: "a\ufffdb\ufffd" });
+  assertEquals(payloadOf(events[1]), { text: "a\ufffdb\ufffd" });
 });
 
 Deno.test("PipelineRunRegistry.sweep() prunes the events of runs that ended long ago, and no others", async () => {
@@ -189,7 +190,7 @@ Deno.test("PipelineRunRegistry.status() returns the state of any run", async () 
   const { row, ...status } = (await other.status(failed.runId))!;
   assertEquals(status, {
     runId: failed.runId,
-    phase: { name: "Errored", message: "boom" },
+    phase: { name: "Errored", code: "work", message: "boom" },
     ended: true,
     firstSeq: 1,
     lastSeq: 2,
@@ -323,7 +324,7 @@ Deno.test("PipelineRunRegistry.status() of a run whose lease expired says that i
   const { row: _row, ...status } = (await other.status(runId))!;
   assertEquals(status, {
     runId,
-    phase: { name: "Errored", message: "lease_expired" },
+    phase: { name: "Errored", code: "lease_expired", message: "lease_expired" },
     ended: false,
     firstSeq: 1,
     lastSeq: 1,
@@ -366,6 +367,7 @@ Deno.test("PipelineRunRegistry.subscribe() never counts back in memory when anot
   await registry.sweep(); // Finds its lease lost.
   assertEquals((await outcome).phase, {
     name: "Errored",
+    code: "lease_expired",
     message: "lease_expired",
   });
   assertEquals((await local).map(seqAndKind), [
@@ -403,7 +405,7 @@ Deno.test("PipelineRunRegistry.status() is that of a newer attempt elsewhere, th
   assertEquals([status.phase, status.lastSeq], [{ name: "Completed" }, 4]);
 });
 
-Deno.test("RunContext.publish() publishes nothing whose toJSON() ends the run", async () => {
+Deno.test("RunContext.publish() publishes nothing whose getter ends the run", async () => {
   await using opened = await open();
   const { registry } = opened;
   const begun = Promise.withResolvers<RunContext<unknown>>();
@@ -417,12 +419,16 @@ Deno.test("RunContext.publish() publishes nothing whose toJSON() ends the run", 
   const local = Array.fromAsync(registry.subscribe(runId));
   const { publish } = await begun.promise;
   publish({
-    toJSON() {
+    get value() {
       registry.abort(runId);
       return 1;
     },
   });
-  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted",
+  });
   assertEquals((await local).map(seqAndKind), ["1 Started", "2 Errored"]);
 });
 
@@ -440,6 +446,7 @@ Deno.test("PipelineRunRegistry.abort() of a run whose lease expired requests it 
   assertEquals((await local).map(seqAndKind), ["1 Started", "2 Errored"]);
   assertEquals((await opened.registry.status(runId))?.phase, {
     name: "Errored",
+    code: "aborted",
     message: "aborted: enough",
   });
 });
@@ -525,7 +532,10 @@ Deno.test("PipelineRunRegistry.abort() of many runs of another instance changes 
   for (const { outcome, pipelineName } of handles) {
     const { phase, durable } = await outcome;
     const message = `aborted: ${pipelineName}`;
-    assertEquals([phase, durable], [{ name: "Errored", message }, true]);
+    assertEquals([phase, durable], [
+      { name: "Errored", code: "aborted", message },
+      true,
+    ]);
   }
   assertEquals(renewals, 0);
 });
@@ -567,7 +577,11 @@ Deno.test("PipelineRunRegistry.abort() reaches a run whose claim is not answered
   requested = true;
   await other.abort(runId, "early");
   const message = "aborted: early";
-  assertEquals((await outcome).phase, { name: "Errored", message });
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    code: "aborted",
+    message,
+  });
   assertEquals(renewals, 0);
 });
 
@@ -650,6 +664,7 @@ Deno.test("PipelineRunRegistry.abort() reaches the newest attempt, not the attem
   await registry.abort(runId, "enough");
   assertEquals((await outcome).phase, {
     name: "Errored",
+    code: "aborted",
     message: "aborted: enough",
   });
 });
@@ -817,7 +832,7 @@ Deno.test("PipelineRunRegistry writes the ending of work that throws what Postgr
       },
     );
     assertEquals([phase, durable], [
-      { name: "Errored", message: expected },
+      { name: "Errored", code: "work", message: expected },
       true,
     ]);
     const row = await repository.getPipelineRun(runId);

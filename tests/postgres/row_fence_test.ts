@@ -40,6 +40,7 @@ function row(runId: string, status = "STARTED"): RowValues {
     pipelineId: runId,
     datasetId: undefined,
     runInfo: undefined,
+    result: undefined,
   };
 }
 
@@ -149,21 +150,40 @@ Deno.test("WRITE_ROWS sets the last value of each field, and when", async () => 
 Deno.test("WRITE_WHOLE_RUNS writes rows and events once, though it is repeated", async () => {
   await using tables = await RunTables.open();
   const runId = crypto.randomUUID();
-  const base = { runId, at: new Date(), payload: null };
+  const base = { runId, at: new Date() };
   const events: { event: RunEvent; payload?: string }[] = [
-    { event: { ...base, seq: 1, kind: "Yield" }, payload: '"äöü"' },
-    { event: { ...base, seq: 2, kind: "Errored", message: "boom" } },
+    {
+      event: { ...base, seq: 1, kind: "Yield", payload: "äöü" },
+      payload: '"äöü"',
+    },
+    {
+      event: {
+        ...base,
+        seq: 2,
+        kind: "Errored",
+        code: "timeout",
+        message: "boom",
+        name: "E",
+      },
+    },
   ];
   const written = [row(runId)];
   const values = { rows: written, events, statementId: "1" };
   await tables.execute(WRITE_WHOLE_RUNS.first, values);
   await tables.execute(WRITE_WHOLE_RUNS.again, values);
   const found = await tables.sql`
-    select seq::int, kind, payload_length as length, message
+    select seq::int, kind, payload_length as length, message, code, name
     from pipeline_run_events order by seq`;
   assertEquals(found.map((event) => ({ ...event })), [
-    { seq: 1, kind: "Yield", length: 8, message: null },
-    { seq: 2, kind: "Errored", length: 0, message: "boom" },
+    { seq: 1, kind: "Yield", length: 8, message: null, code: null, name: null },
+    {
+      seq: 2,
+      kind: "Errored",
+      length: 0,
+      message: "boom",
+      code: "timeout",
+      name: "E",
+    },
   ]);
   assertEquals(await tables.statusesOf(runId), ["STARTED"]);
 });

@@ -56,7 +56,11 @@ Deno.test("STATUS knows a run by its expired lease alone", async () => {
   const runId = crypto.randomUUID();
   await tables.addLease({ runId, expiresIn: -1 });
   const status = await statusOf(tables, runId);
-  assertEquals(status?.phase, { name: "Errored", message: "lease_expired" });
+  assertEquals(status?.phase, {
+    name: "Errored",
+    code: "lease_expired",
+    message: "lease_expired",
+  });
 });
 
 Deno.test("STATUS of a run whose only claim was given up is undefined", async () => {
@@ -71,7 +75,7 @@ Deno.test("STATUS knows a run by its events alone, whose last one says how it en
   await tables.addOther();
   const runId = await tables.addTwoAttempts();
   assertEquals(await statusOf(tables, runId), {
-    phase: { name: "Errored", message: "boom" },
+    phase: { name: "Errored", code: "work", message: "boom" },
     ended: true,
     firstSeq: 3,
     lastSeq: 5,
@@ -117,7 +121,11 @@ Deno.test("STATUS of an expired lease is an error whose event cannot be read yet
   await tables.addLease({ runId, lastSeq: 1, expiresIn: -1 });
   await tables.addEvents({ runId, seq: 1, kind: "Started" });
   const status = await statusOf(tables, runId);
-  assertEquals(status?.phase, { name: "Errored", message: "lease_expired" });
+  assertEquals(status?.phase, {
+    name: "Errored",
+    code: "lease_expired",
+    message: "lease_expired",
+  });
   assertEquals(status?.ended, false);
 });
 

@@ -14,6 +14,7 @@ const ROW = {
   name: "ingest",
   pipelineId: runId,
   datasetId: undefined,
+  result: undefined,
   runInfo: '{"data":"None"}',
 } as const;
 

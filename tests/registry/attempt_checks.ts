@@ -112,14 +112,14 @@ export function checkRows(
   assertEquals(others, [], "an attempt has more than two rows");
   assertEquals(started.transition.status, "DATASET_PROCESSING_STARTED");
   if (ending === undefined) return;
-  const { error, message, writesRow } = attempt.ending!;
+  const { error, failure, writesRow } = attempt.ending!;
   assert(writesRow, "an abort wrote a row");
   const isInOrder = (started.place ?? -1) < (ending.place ?? Infinity);
   assert(isInOrder, "the row of the end is older than that of the beginning");
   const { runInfo, status } = ending.transition;
   assertEquals(
     [status, runInfo?.error],
-    message === undefined
+    failure === undefined
       ? ["DATASET_PROCESSING_COMPLETED", undefined]
       : ["DATASET_PROCESSING_ERRORED", error],
   );

@@ -1,4 +1,10 @@
-import type { RunContext, RunOutcome, RunPhase } from "../../mod.ts";
+import type {
+  RunContext,
+  RunFailure,
+  RunOutcome,
+  RunPhase,
+} from "../../mod.ts";
+import { erroredPhase } from "../../src/model/phase.ts";
 import type { DecidedRow } from "../repository/decided_repository.ts";
 import type { WatchedSignal } from "../watched_signal.ts";
 
@@ -6,14 +12,14 @@ import type { WatchedSignal } from "../watched_signal.ts";
 export interface EventModel {
   readonly seq: number;
   readonly kind: string;
-  readonly payload: unknown;
-  readonly message?: string;
+  /** What else the event says. */
+  readonly [member: string]: unknown;
 }
 
 /** How an attempt ends: what came first of all that can end it. */
 export interface EndingModel {
   /** What the event says; `undefined` is completion. */
-  readonly message?: string;
+  readonly failure?: RunFailure;
   /** What the row says went wrong. */
   readonly error?: string;
   readonly writesRow: boolean;
@@ -85,16 +91,15 @@ export class AttemptModel {
 
   get phase(): RunPhase {
     if (!this.published) return { name: "Running" };
-    const { message } = this.ending!;
-    return message === undefined
+    const { failure } = this.ending!;
+    return failure === undefined
       ? { name: "Completed" }
-      : { name: "Errored", message };
+      : erroredPhase(failure);
   }
 
   /** Publishes an event at once. */
-  publish(kind: string, payload: unknown = null, message?: string): void {
-    const event = { seq: this.lastSeq + 1, kind, payload };
-    this.events.push(message === undefined ? event : { ...event, message });
+  publish(kind: string, members: Record<string, unknown> = {}): void {
+    this.events.push({ seq: this.lastSeq + 1, kind, ...members });
   }
 
   /** Publishes a Yield: at once, when its interval is over, or never. */
@@ -104,7 +109,7 @@ export class AttemptModel {
       this.#held = { payload };
       return;
     }
-    this.publish("Yield", payload);
+    this.publish("Yield", { payload });
     this.#throttledUntil = now + this.#throttle;
   }
 
@@ -120,20 +125,17 @@ export class AttemptModel {
   /** Ends it, unless something else did. */
   end(ending: EndingModel): void {
     if (this.ending !== undefined) return;
-    if (this.#held !== undefined) this.publish("Yield", this.#held.payload);
+    if (this.#held !== undefined) this.publish("Yield", { ...this.#held });
     this.#held = undefined;
     this.ending = ending;
   }
 
   /** Publishes its last event. */
   conclude(): void {
-    const { message } = this.ending!;
+    const { failure } = this.ending!;
     this.published = true;
-    this.publish(
-      message === undefined ? "Completed" : "Errored",
-      null,
-      message,
-    );
+    if (failure === undefined) this.publish("Completed");
+    else this.publish("Errored", { ...failure });
   }
 
   /** Its rows among those that the repository was asked for. */

@@ -44,6 +44,8 @@ export class ReaderTrial {
   /** The oldest event held when the pending read may have been answered. */
   #oldest = 0;
   #isPending = false;
+  /** Whether events were lost before it began, which it is only told of. */
+  #isLate: boolean;
   #lagged = false;
   #ended = false;
 
@@ -53,8 +55,9 @@ export class ReaderTrial {
     this.runId = options.runId;
     this.attempt = options.attempt;
     this.#next = options.after === undefined
-      ? options.attempt?.oldest
+      ? options.attempt?.firstSeq
       : options.after + 1;
+    this.#isLate = options.after === undefined && this.#isBehind();
     this.#oldest = options.attempt?.oldest ?? 0;
     this.#reader.closed.catch(() => {});
   }
@@ -123,6 +126,11 @@ export class ReaderTrial {
     }
   }
 
+  #isBehind(): boolean {
+    const { attempt } = this;
+    return attempt !== undefined && attempt.oldest > attempt.firstSeq;
+  }
+
   #checkEvent(event: RunEvent, isRecorded: boolean): void {
     const { attempt } = this;
     assert(attempt !== undefined, "an event came before its run");
@@ -139,7 +147,8 @@ export class ReaderTrial {
         this.#next >= this.#oldest && this.#next <= attempt.oldest,
         `the oldest event is said to be ${this.#next}, it is ${attempt.oldest}`,
       );
-      this.#lagged = this.#options.lag === "close";
+      this.#lagged = this.#options.lag === "close" && !this.#isLate;
+      this.#isLate = false;
       return;
     }
     const { runId: _runId, at: _at, ...rest } = event;

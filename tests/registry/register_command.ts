@@ -1,6 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { RunContext, RunHandle, RunOutcome } from "../../mod.ts";
+import type {
+  RunContext,
+  RunHandle,
+  RunOutcome,
+  WorkOutput,
+} from "../../mod.ts";
 import { runMicrotasks } from "../assert_pending.ts";
 import { SPEC } from "../known_run.ts";
 import type { AttemptModel } from "./attempt_model.ts";
@@ -118,7 +123,7 @@ function perform(
   run: RunContext,
   payloads: readonly number[],
   waiting: Promise<void>,
-): unknown {
+): WorkOutput<number> {
   if (work === "publishes") payloads.forEach((payload) => run.publish(payload));
   if (work === "waits" || work === "publishes") return waiting;
   if (work === "throws") throw new Error("broken");

@@ -32,13 +32,16 @@ Deno.test("PipelineRunRegistry.abort() ends the run as aborted", async () => {
   await registry.abort(RUN_ID);
   assertEquals(await outcome, {
     runId: RUN_ID,
-    phase: { name: "Errored", message: "aborted" },
+    phase: { name: "Errored", code: "aborted", message: "aborted" },
     durable: true,
   });
   assertEquals(signal.reason.name, "AbortError");
   const row = await repository.getPipelineRun(RUN_ID);
   assertEquals(row?.status, "DATASET_PROCESSING_ERRORED");
-  assertEquals(row?.runInfo, { data: "None", error: "abort" });
+  assertEquals(
+    JSON.stringify(row?.runInfo),
+    '{"data":"None","error":"abort","code":"aborted"}',
+  );
 });
 
 for (
@@ -58,6 +61,7 @@ for (
     assertStrictEquals(signal.reason, reason);
     assertEquals((await outcome).phase, {
       name: "Errored",
+      code: "aborted",
       message: `aborted: ${text}`,
     });
     const row = await repository.getPipelineRun(RUN_ID);
@@ -81,7 +85,11 @@ Deno.test("PipelineRunRegistry.abort() before the start prevents the call of the
     called = true;
   });
   await registry.abort(RUN_ID);
-  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted",
+  });
   await runMicrotasks();
   assertEquals(called, false);
   assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
@@ -96,7 +104,7 @@ Deno.test("PipelineRunRegistry.abort() before registerBackground() resolves prev
   });
   await registry.abort(RUN_ID);
   const { phase } = await (await handle).outcome;
-  assertEquals(phase, { name: "Errored", message: "aborted" });
+  assertEquals(phase, { name: "Errored", code: "aborted", message: "aborted" });
   assertEquals(called, false);
 });
 
@@ -256,7 +264,7 @@ Deno.test("PipelineRunRegistryOptions.abortWritesErroredRow keeps abort() from w
   await registry.abort(RUN_ID);
   assertEquals(await outcome, {
     runId: RUN_ID,
-    phase: { name: "Errored", message: "aborted" },
+    phase: { name: "Errored", code: "aborted", message: "aborted" },
     durable: false,
   });
   assertEquals(await statuses(repository, RUN_ID), ["STARTED"]);
@@ -281,6 +289,7 @@ for (const ending of ["complete", "reject"] as const) {
     await runMicrotasks();
     assertEquals(registry.snapshotStatus(RUN_ID), {
       name: "Errored",
+      code: "aborted",
       message: "aborted",
     });
   });
@@ -300,7 +309,11 @@ Deno.test("PipelineRunRegistry.abort() drops the late result of an inline run (f
   assertEquals(signal.aborted, true);
   work.resolve();
   await runMicrotasks();
-  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted",
+  });
   assertEquals(await statuses(repository, RUN_ID), ["STARTED", "ERRORED"]);
 });
 
@@ -310,7 +323,11 @@ Deno.test("PipelineRunRegistry.abort() can be called by the run's own work", asy
     SPEC,
     ({ runId }) => registry.abort(runId, "myself"),
   );
-  assertEquals(phase, { name: "Errored", message: "aborted: myself" });
+  assertEquals(phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted: myself",
+  });
 });
 
 Deno.test("PipelineRunRegistry.abort() runs the finally block of a generator", async () => {

@@ -191,7 +191,7 @@ const status = commandsOf(
       return;
     }
     const phase = attempt?.phase ??
-      phaseOfStatus(row!.status, row!.runInfo?.error);
+      phaseOfStatus(row!.status, row!.runInfo);
     const { firstSeq, lastSeq } = attempt ?? { firstSeq: 1, lastSeq: 0 };
     const ended = hasEnded(phase);
     assertEquals(found, { runId, phase, ended, row, firstSeq, lastSeq });

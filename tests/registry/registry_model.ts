@@ -4,6 +4,7 @@ import {
   RunAlreadyActiveError,
 } from "../../mod.ts";
 import { AttemptModel, type EndingModel } from "./attempt_model.ts";
+import type { RunErrorCode } from "../../mod.ts";
 
 /** The options under which a registry is tried. */
 export interface TrialOptions {
@@ -111,9 +112,14 @@ export class RegistryModel {
   }
 
   /** Ends an attempt as aborted. */
-  abort(attempt: AttemptModel, text?: string): void {
+  abort(
+    attempt: AttemptModel,
+    text?: string,
+    code: RunErrorCode = "aborted",
+  ): void {
+    const message = text === undefined ? "aborted" : `aborted: ${text}`;
     attempt.end({
-      message: text === undefined ? "aborted" : `aborted: ${text}`,
+      failure: { code, message },
       error: text ?? "abort",
       writesRow: this.options.abortWritesErroredRow,
       stops: true,
@@ -125,7 +131,9 @@ export class RegistryModel {
   settle(attempt: AttemptModel, error?: string): void {
     attempt.work = undefined;
     attempt.end({
-      message: error,
+      failure: error === undefined
+        ? undefined
+        : { code: "work", message: error },
       error,
       writesRow: true,
       stops: false,
@@ -178,7 +186,7 @@ export class RegistryModel {
       if (timeout === undefined || timeout.at > this.now) continue;
       const message = `timed out after ${timeout.ms} ms`;
       attempt.end({
-        message,
+        failure: { code: "timeout", message },
         error: message,
         writesRow: true,
         stops: true,
@@ -192,6 +200,8 @@ export class RegistryModel {
     if (this.shutdownAt !== undefined) return;
     this.shutdownAt = this.now + timeout;
     this.awaited = [...this.held.values()].filter(({ finished }) => !finished);
-    for (const attempt of this.awaited) this.abort(attempt);
+    for (const attempt of this.awaited) {
+      this.abort(attempt, undefined, "shutdown");
+    }
   }
 }

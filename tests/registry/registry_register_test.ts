@@ -1,4 +1,5 @@
 import {
+  assert,
   assertEquals,
   assertInstanceOf,
   assertMatch,
@@ -36,6 +37,7 @@ Deno.test("PipelineRunRegistry.registerInline() gives the outcome of plain work"
     runId: RUN_ID,
     phase: { name: "Completed" },
     durable: true,
+    result: 1,
   });
 });
 
@@ -113,7 +115,8 @@ Deno.test("PipelineRunRegistry.registerBackground() gives the handle while the w
     { ...KNOWN, userId: "somebody", datasetId: DATASET_ID.toUpperCase() },
     forever,
   );
-  const { outcome, taskRunId: _, ...known } = handle;
+  const { outcome, taskRunId: _, subscribe, abort, status, ...known } = handle;
+  assert([subscribe, abort, status].every((is) => typeof is === "function"));
   assertEquals(known, {
     runId: RUN_ID,
     userId: "somebody",
@@ -161,7 +164,11 @@ Deno.test("PipelineRunRegistry.registerBackground() gives an outcome that does n
     SPEC,
     () => Promise.reject(new Error("boom")),
   );
-  assertEquals((await outcome).phase, { name: "Errored", message: "boom" });
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    code: "work",
+    message: "boom",
+  });
 });
 
 Deno.test("PipelineRunRegistry.registerBackground() calls the work once", async () => {
@@ -204,7 +211,11 @@ Deno.test("PipelineRunRegistry refuses the id of a live run, which can still be 
   );
   await registry.abort(RUN_ID);
   assertEquals(signal.aborted, true);
-  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted",
+  });
 });
 
 Deno.test("PipelineRunRegistry refuses the id of a run that was registered in the same turn", async () => {

@@ -71,11 +71,15 @@ Deno.test("PipelineRunRegistry.shutdown() aborts live runs", async () => {
   assertInstanceOf(signal.reason, RegistryShutdownError);
   assertEquals(await outcome, {
     runId: RUN_ID,
-    phase: { name: "Errored", message: "aborted" },
+    phase: { name: "Errored", code: "shutdown", message: "aborted" },
     durable: true,
   });
   const row = await repository.getPipelineRun(RUN_ID);
-  assertEquals(row?.runInfo, { data: "None", error: "abort" });
+  assertEquals(row?.runInfo, {
+    data: "None",
+    error: "abort",
+    code: "shutdown",
+  });
 });
 
 Deno.test("PipelineRunRegistry.shutdown() closes the streams of live runs after their last event", async () => {
@@ -421,7 +425,11 @@ Deno.test("PipelineRunRegistry.shutdown() can be called by a run's own work", as
     SPEC,
     () => registry.shutdown(),
   );
-  assertEquals(phase, { name: "Errored", message: "aborted" });
+  assertEquals(phase, {
+    name: "Errored",
+    code: "shutdown",
+    message: "aborted",
+  });
 });
 
 for (const timeout of [-1, NaN, Infinity, 2 ** 31, "5", 5n, null]) {

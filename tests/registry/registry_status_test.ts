@@ -26,6 +26,7 @@ Deno.test("PipelineRunRegistry.snapshotStatus() gives the ending of a run withou
   await registry.registerInline(KNOWN, () => Promise.reject(new Error("boom")));
   assertEquals(registry.snapshotStatus(RUN_ID), {
     name: "Errored",
+    code: "work",
     message: "boom",
   });
 });
@@ -75,7 +76,7 @@ Deno.test("PipelineRunRegistry.status() gives the status of a run that has only 
   const { row, ...status } = (await registry.status(runId))!;
   assertEquals(status, {
     runId,
-    phase: { name: "Errored", message: "boom" },
+    phase: { name: "Errored", code: "work", message: "boom" },
     ended: true,
     firstSeq: 1,
     lastSeq: 0,

@@ -26,6 +26,7 @@ import {
   SPELLINGS,
 } from "../known_run.ts";
 import { WatchedSignal } from "../watched_signal.ts";
+import { payloadOf } from "../payload_of.ts";
 
 /** Work that yields 1 and 2. */
 async function* yieldTwice() {
@@ -108,10 +109,30 @@ Deno.test("PipelineRunRegistry.subscribe() right after registerBackground() miss
   assertEquals(await kindsOf(registry, runId), ["Started", "Completed"]);
 });
 
-Deno.test("PipelineRunRegistry.subscribe() replays a finished run from the oldest event held (fault 3)", async () => {
+Deno.test("PipelineRunRegistry.subscribe() replays a finished run from the oldest event held, and reports the others (fault 3)", async () => {
   await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
   await registry.registerInline(KNOWN, yieldTwice);
-  assertEquals(await kindsOf(registry, RUN_ID), ["Yield", "Completed"]);
+  const events = await eventsOf(registry, RUN_ID);
+  assertEquals(
+    events.map(({ kind, seq }) => [kind, seq]),
+    [["Lagged", 2], ["Yield", 3], ["Completed", 4]],
+  );
+  assertEquals(events[0].kind === "Lagged" && events[0].missed, 2);
+});
+
+Deno.test("PipelineRunRegistry.subscribe() closes after a lag of its own, though it was late", async () => {
+  await using registry = new PipelineRunRegistry({ channelCapacity: 2 });
+  const { run, complete } = await registerHeld(registry);
+  for (let n = 0; n < 500; n++) run.publish(n);
+  const reader = registry.subscribe(RUN_ID).getReader();
+  const read = async () => {
+    const { done, value } = await reader.read();
+    return done ? "done" : value.kind;
+  };
+  assertEquals([await read(), await read()], ["Lagged", "Yield"]);
+  for (let n = 0; n < 5; n++) run.publish(n);
+  assertEquals([await read(), await read()], ["Lagged", "done"]);
+  complete();
 });
 
 Deno.test("PipelineRunRegistry.subscribe() replays a finished run and closes (fault 3)", async () => {
@@ -149,7 +170,7 @@ Deno.test("SubscribeOptions.after starts a live run after that event", async () 
   run.publish(2);
   complete();
   assertEquals(
-    (await events).map(({ seq, payload }) => [seq, payload]),
+    (await events).map((event) => [event.seq, payloadOf(event)]),
     [[3, 2], [4, null]],
   );
 });

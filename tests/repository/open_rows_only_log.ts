@@ -23,7 +23,7 @@ export function openRowsOnlyLog(): OpenRowsOnlyLog {
   const time = new FakeTime();
   const repository = new AnsweredRepository();
   const { warnings, onWarning: warn } = recordWarnings();
-  const log = new RowsOnlyLog(repository, warn);
+  const log = new RowsOnlyLog({ repository, payloads: "json", warn });
   const leases: RunLease[] = [];
   return {
     time,

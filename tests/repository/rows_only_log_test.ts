@@ -329,7 +329,7 @@ Deno.test("RunLease.abandon() of RowsOnlyLog gives up a row that is refused late
 
 Deno.test("RowsOnlyLog.status() gives the phase of the newest row", async () => {
   const repository = new ControlledRepository();
-  const log = new RowsOnlyLog(repository, noop);
+  const log = new RowsOnlyLog({ repository, payloads: "json", warn: noop });
   assertEquals(await log.status(RUN_ID), undefined);
   const runInfo = { data: "None" as const, error: "boom" };
   for (
@@ -337,7 +337,7 @@ Deno.test("RowsOnlyLog.status() gives the phase of the newest row", async () => 
       { status: "STARTED", phase: { name: "Running" }, ended: false },
       {
         status: "ERRORED",
-        phase: { name: "Errored", message: "boom" },
+        phase: { name: "Errored", code: "work", message: "boom" },
         ended: true,
       },
     ] as const
@@ -363,7 +363,7 @@ Deno.test("RowsOnlyLog.requestAbort() knows no run, even if it has rows", async 
   await repository.logPipelineRun(
     transition("STARTED", { pipelineRunId: RUN_ID }),
   );
-  const log = new RowsOnlyLog(repository, noop);
+  const log = new RowsOnlyLog({ repository, payloads: "json", warn: noop });
   assertEquals(await log.requestAbort(), "unknown");
   assertEquals(calls, ["logPipelineRun"]);
 });
@@ -373,14 +373,14 @@ Deno.test("RowsOnlyLog.reap() leaves the rows of runs alone", async () => {
   await repository.logPipelineRun(
     transition("STARTED", { pipelineRunId: RUN_ID }),
   );
-  const log = new RowsOnlyLog(repository, noop);
+  const log = new RowsOnlyLog({ repository, payloads: "json", warn: noop });
   assertEquals(await log.reap(), 0);
   assertEquals(calls, ["logPipelineRun"]);
 });
 
 Deno.test("RowsOnlyLog.follow() reads a run from memory", () => {
   const { repository, calls } = recordingRepository();
-  const log = new RowsOnlyLog(repository, noop);
+  const log = new RowsOnlyLog({ repository, payloads: "json", warn: noop });
   const events = new ReadableStream<RunEvent>();
   const stream = log.follow(RUN_ID, { after: 3 }, {
     follow: () => ({ onEvent: noop, onEnd: noop }),

@@ -12,6 +12,7 @@ import {
 } from "../../mod.ts";
 import { runMicrotasks } from "../assert_pending.ts";
 import { forever, noop, RUN_ID, SPEC } from "../known_run.ts";
+import { erroredPhase } from "../../src/model/phase.ts";
 
 /** How a repository answers a row. */
 const ANSWERS = [
@@ -310,9 +311,9 @@ Deno.test("Run has one outcome, which agrees with its phase and its last event (
     assertEquals(phase, outcome.phase);
     const last = subscribers[0].at(-1)!;
     const told = last.kind === "Errored"
-      ? [last.kind, last.message]
-      : [last.kind];
-    assertEquals(told, Object.values(outcome.phase));
+      ? erroredPhase(last)
+      : { name: last.kind as "Completed" };
+    assertEquals(told, { ...outcome.phase });
   });
 });
 
@@ -351,9 +352,17 @@ Deno.test("Run ends as its work does when nothing else ends it", async () => {
     if (fired || others.some((incident) => ends.includes(incident))) return;
     const endings: Record<Scenario["work"], RunPhase> = {
       "completes": { name: "Completed" },
-      "fails": { name: "Errored", message: "boom" },
-      "never settles": { name: "Errored", message: "aborted" },
-      "cannot be ended": { name: "Errored", message: "aborted" },
+      "fails": { name: "Errored", code: "work", message: "boom" },
+      "never settles": {
+        name: "Errored",
+        code: "aborted",
+        message: "aborted",
+      },
+      "cannot be ended": {
+        name: "Errored",
+        code: "aborted",
+        message: "aborted",
+      },
     };
     assertEquals({ ...outcome.phase }, endings[work]);
   });
@@ -365,6 +374,7 @@ Deno.test("Run calls no work when its caller's signal has fired", async () => {
     assertEquals(calls, 0);
     assertEquals({ ...outcome.phase }, {
       name: "Errored",
+      code: "aborted",
       message: "aborted: enough",
     });
   });

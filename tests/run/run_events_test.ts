@@ -14,6 +14,7 @@ import {
   SPEC,
   SPELLINGS,
 } from "../known_run.ts";
+import { payloadOf } from "../payload_of.ts";
 
 Deno.test("PipelineRunRegistry sets the phase before it publishes the event", async () => {
   await using registry = new PipelineRunRegistry();
@@ -44,15 +45,15 @@ Deno.test("RunEvent.at is the time by the clock of the instance", async () => {
   );
 });
 
-Deno.test("RunEvent has its run, a number and null for no payload", async () => {
+Deno.test("RunEvent has its run and a number, and a payload if it is a Yield", async () => {
   await using registry = new PipelineRunRegistry();
   await registry.registerInline({ ...SPEC, runId: SPELLINGS[0] }, (run) => {
-    run.publish(undefined);
+    run.publish(null);
   });
   const events = await eventsOf(registry, RUN_ID);
   assertEquals(
-    events.map(({ runId, seq, payload }) => [runId, seq, payload]),
-    [[RUN_ID, 1, null], [RUN_ID, 2, null], [RUN_ID, 3, null]],
+    events.map((event) => [event.runId, event.seq, "payload" in event]),
+    [[RUN_ID, 1, false], [RUN_ID, 2, true], [RUN_ID, 3, false]],
   );
 });
 
@@ -136,7 +137,7 @@ async function throttled() {
 async function payloadsOf(registry: PipelineRunRegistry): Promise<unknown[]> {
   return (await eventsOf(registry, RUN_ID))
     .filter(({ kind }) => kind === "Yield")
-    .map(({ payload }) => payload);
+    .map(payloadOf);
 }
 
 Deno.test("PipelineRunRegistryOptions.yieldThrottle publishes the first Yield at once", async () => {
@@ -146,7 +147,7 @@ Deno.test("PipelineRunRegistryOptions.yieldThrottle publishes the first Yield at
   const reader = registry.subscribe(RUN_ID).getReader();
   await reader.read();
   run.publish(1);
-  assertEquals((await reader.read()).value?.payload, 1);
+  assertEquals(payloadOf((await reader.read()).value), 1);
   await reader.cancel();
 });
 
@@ -162,7 +163,7 @@ Deno.test("PipelineRunRegistryOptions.yieldThrottle publishes the latest Yield w
   time.tick(99);
   await assertPending(next);
   time.tick(1);
-  assertEquals((await next).value?.payload, 3);
+  assertEquals(payloadOf((await next).value), 3);
   await reader.cancel();
   complete();
   assertEquals(await payloadsOf(registry), [1, 3]);
@@ -218,7 +219,7 @@ Deno.test("PipelineRunRegistryOptions.yieldThrottle publishes the first and the 
     for (let i = 0; i < 10; i++) publish(i);
   });
   assertEquals(
-    (await eventsOf(registry, RUN_ID)).map(({ payload }) => payload),
+    (await eventsOf(registry, RUN_ID)).map(payloadOf),
     [null, 0, 9, null],
   );
 });

@@ -22,6 +22,8 @@ import {
   type ScheduledLease,
   ScheduledRunLog,
 } from "./scheduled_run_log.ts";
+import { erroredPhase } from "../../src/model/phase.ts";
+import type { RunFailure } from "../../mod.ts";
 
 const actions: fc.Arbitrary<Action[]> = fc.array(fc.constantFrom(...ACTIONS), {
   maxLength: 8,
@@ -75,7 +77,7 @@ class ScheduledRepository extends DecidedRepository {
 function toldBy({ readers: [events] }: SeenAttempt): RunPhase {
   const last = events.at(-1)!;
   return last.kind === "Errored"
-    ? { name: last.kind, message: last.message }
+    ? erroredPhase(last)
     : { name: last.kind as "Completed" };
 }
 
@@ -269,7 +271,9 @@ function checkAgreement(
   { logged }: ScheduledLease,
 ): void {
   if (!attempt.outcome!.durable) return;
-  const { kind, message } = logged!.events.at(-1)!;
-  const phase = kind === "Errored" ? { name: kind, message } : { name: kind };
+  const last = logged!.events.at(-1)!;
+  const phase = last.kind === "Errored"
+    ? erroredPhase(last as unknown as RunFailure)
+    : { name: last.kind };
   assertEquals({ ...toldBy(attempt) }, phase as RunPhase);
 }

@@ -85,14 +85,14 @@ Deno.test("Run that was lost ends as the instance that ended it has logged", asy
     runId: RUN_ID,
     seq: 9,
     kind: "Errored",
+    code: "lease_expired",
     message: "lease_expired",
     at: new Date(0),
-    payload: null,
   };
   lose(lease);
   assertEquals(await outcome, {
     runId: RUN_ID,
-    phase: { name: "Errored", message: "lease_expired" },
+    phase: { name: "Errored", code: "lease_expired", message: "lease_expired" },
     durable: true,
   });
   // The last event that memory has is before it, so its number is the next.
@@ -107,7 +107,8 @@ Deno.test("Run that was lost is not durable if its recorded ending cannot be rea
   assertEquals(durable, false);
   assertEquals(phase, {
     name: "Errored",
-    message: new LeaseLostError(RUN_ID).message,
+    code: "lease_expired",
+    message: "lease_expired",
   });
 });
 

@@ -53,7 +53,7 @@ function openRecorders() {
 }
 
 function event(kind: "Started" | "Completed"): RunEvent {
-  return { runId: RUN_ID, seq: 1, at: new Date(), payload: null, kind };
+  return { runId: RUN_ID, seq: 1, at: new Date(), kind };
 }
 
 function start(recorder: RunRecorder): void {
@@ -61,7 +61,12 @@ function start(recorder: RunRecorder): void {
 }
 
 function complete(recorder: RunRecorder): Promise<RecordedEnding> {
-  return recorder.ended(undefined, event("Completed"), true);
+  return recorder.ended({
+    failure: undefined,
+    event: event("Completed"),
+    result: undefined,
+    writesRow: true,
+  });
 }
 
 const DURABLE: RecordedEnding = { durable: true, instead: undefined };

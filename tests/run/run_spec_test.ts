@@ -28,12 +28,16 @@ Deno.test("RunSpec.timeout ends the run when it expires", async () => {
   const message = "timed out after 50 ms";
   assertEquals(await outcome, {
     runId: RUN_ID,
-    phase: { name: "Errored", message },
+    phase: { name: "Errored", code: "timeout", message },
     durable: true,
   });
   assertEquals(signal.reason.name, "TimeoutError");
   const row = await repository.getPipelineRun(RUN_ID);
-  assertEquals(row?.runInfo, { data: "None", error: message });
+  assertEquals(row?.runInfo, {
+    data: "None",
+    error: message,
+    code: "timeout",
+  });
 });
 
 Deno.test("RunSpec.timeout writes a row even if aborts write none", async () => {
@@ -79,6 +83,7 @@ Deno.test("RunSpec.signal aborts the run with its reason", async () => {
   controller.abort(new Error("enough"));
   assertEquals((await outcome).phase, {
     name: "Errored",
+    code: "aborted",
     message: "aborted: enough",
   });
   assertStrictEquals(signal.reason, controller.signal.reason);
@@ -93,7 +98,11 @@ Deno.test("RunSpec.signal without a reason aborts like abort()", async () => {
     signal: controller.signal,
   });
   controller.abort();
-  assertEquals((await outcome).phase, { name: "Errored", message: "aborted" });
+  assertEquals((await outcome).phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted",
+  });
   const row = await repository.getPipelineRun(RUN_ID);
   assertEquals(row?.runInfo?.error, "abort");
 });
@@ -107,7 +116,11 @@ Deno.test("RunSpec.signal that has fired prevents the call of the work (fault 11
       called = true;
     },
   );
-  assertEquals(phase, { name: "Errored", message: "aborted: enough" });
+  assertEquals(phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted: enough",
+  });
   assertEquals(called, false);
   assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
 });
@@ -133,7 +146,11 @@ Deno.test("RunSpec.signal aborts with the text of any DOMException but an AbortE
   const reason = new DOMException("too late", "TimeoutError");
   const spec = { ...KNOWN, signal: AbortSignal.abort(reason) };
   const { phase } = await registry.registerInline(spec, noop);
-  assertEquals(phase, { name: "Errored", message: "aborted: too late" });
+  assertEquals(phase, {
+    name: "Errored",
+    code: "aborted",
+    message: "aborted: too late",
+  });
 });
 
 Deno.test("RunSpec.signal that has fired leaves no timer of RunSpec.timeout", async () => {
@@ -141,5 +158,5 @@ Deno.test("RunSpec.signal that has fired leaves no timer of RunSpec.timeout", as
   const signal = AbortSignal.abort();
   const spec = { ...KNOWN, timeout: 60_000, signal };
   const { phase } = await registry.registerInline(spec, noop);
-  assertEquals(phase, { name: "Errored", message: "aborted" });
+  assertEquals(phase, { name: "Errored", code: "aborted", message: "aborted" });
 });

@@ -11,6 +11,7 @@ import {
   type RunStep,
 } from "../../mod.ts";
 import { LocalRunLog } from "./local_run_log.ts";
+import { LEASE_EXPIRED, type RunFailure } from "../../src/model/failure.ts";
 
 /** The reason of endings by other instances. */
 export const EXPIRED = "lease_expired";
@@ -18,7 +19,7 @@ export const EXPIRED = "lease_expired";
 /** One attempt as the log has it. */
 export interface LoggedAttempt {
   readonly claim: string;
-  readonly events: { seq: number; kind: string; message?: string }[];
+  readonly events: ({ seq: number; kind: string } & Partial<RunFailure>)[];
   readonly rows: PipelineRunTransition[];
   ended: boolean;
 }
@@ -93,7 +94,7 @@ export class ScheduledRunLog extends LocalRunLog {
     const attempt = this.attempts.at(-1);
     if (attempt === undefined || attempt.ended) return;
     const seq = this.lastSeq + 1;
-    attempt.events.push({ seq, kind: "Errored", message: EXPIRED });
+    attempt.events.push({ seq, kind: "Errored", ...LEASE_EXPIRED });
     attempt.ended = true;
   }
 
@@ -187,7 +188,7 @@ export class ScheduledLease implements RunLease {
     );
     this.#log.reading--;
     if (!this.#log.isReadable) return undefined;
-    return { ...ending, at: new Date(), payload: null } as RunEvent;
+    return { ...ending, at: new Date() } as RunEvent;
   }
 
   /** Learns whether the lease is lost. */

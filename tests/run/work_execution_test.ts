@@ -16,6 +16,7 @@ import {
   SPEC,
   UNSHOWABLE,
 } from "../known_run.ts";
+import { payloadOf } from "../payload_of.ts";
 
 const ITERABLES: Record<string, () => AsyncIterable<number>> = {
   "an async generator": async function* () {
@@ -39,7 +40,7 @@ for (const [name, work] of Object.entries(ITERABLES)) {
     await registry.registerInline(KNOWN, work);
     const events = await eventsOf(registry, RUN_ID);
     assertEquals(
-      events.map(({ kind, payload }) => [kind, payload]),
+      events.map((event) => [event.kind, payloadOf(event)]),
       [["Started", null], ["Yield", 1], ["Yield", 2], ["Completed", null]],
     );
   });
@@ -57,6 +58,8 @@ for (const result of [undefined, null, 7, "text"]) {
     );
     assertEquals(phase, {
       name: "Errored",
+      code: "work",
+      errorName: "TypeError",
       message: `Iterator result ${result} is not an object`,
     });
     assertEquals(await kindsOf(registry, RUN_ID), ["Started", "Errored"]);
@@ -91,7 +94,7 @@ for (const [name, work] of Object.entries(FAILURES)) {
   Deno.test(`PipelineRunRegistry.registerInline() gives an Errored phase for ${name}`, async () => {
     await using registry = new PipelineRunRegistry();
     const { phase } = await registry.registerInline(KNOWN, work);
-    assertEquals(phase, { name: "Errored", message: "boom" });
+    assertEquals(phase, { name: "Errored", code: "work", message: "boom" });
   });
 }
 
@@ -148,7 +151,15 @@ for (const [name, thrown, message] of THROWN) {
     const { phase } = await registry.registerInline(KNOWN, () => {
       throw thrown;
     });
-    assertEquals(phase, { name: "Errored", message });
+    const named = name.endsWith("Error") || name.endsWith("a message")
+      ? { errorName: "TypeError" }
+      : {};
+    assertEquals({ ...phase }, {
+      name: "Errored",
+      code: "work",
+      message,
+      ...named,
+    });
   });
 }
 
@@ -168,7 +179,7 @@ Deno.test("PipelineRunRegistry.registerInline() replaces characters in a message
     throw new Error("a\0b\ud800c");
   });
   const message = "a\ufffdb\ufffdc";
-  assertEquals(phase, { name: "Errored", message });
+  assertEquals(phase, { name: "Errored", code: "work", message });
   assertEquals((await repository.getPipelineRun(RUN_ID))?.runInfo, {
     data: "None",
     error: message,

@@ -19,6 +19,7 @@ export async function readProblem(
   const detail = members.detail ?? `The server answered with ${status}`;
   return new ProblemError(status, detail, {
     title: members.title,
+    code: members.code,
     runId: members.pipeline_run_id,
     headers: [...headers].filter(([name]) => name === "retry-after"),
   });
@@ -28,7 +29,9 @@ export async function readProblem(
 async function readMembers(
   { body, headers }: Response,
   signal: AbortSignal,
-): Promise<Partial<Record<"title" | "detail" | "pipeline_run_id", string>>> {
+): Promise<
+  Partial<Record<"title" | "code" | "detail" | "pipeline_run_id", string>>
+> {
   const type = headers.get("Content-Type") ?? "";
   if (!/^application\/problem\+json\b/i.test(type)) {
     await body?.cancel();

@@ -15,8 +15,8 @@ export function jsonResponse(
 
 /** The response that reports a problem. */
 export function problemResponse(problem: ProblemError): Response {
-  const { status, title, message: detail, runId, headers } = problem;
-  const body = { status, title, detail, pipeline_run_id: runId };
+  const { status, title, code, message: detail, runId, headers } = problem;
+  const body = { status, title, code, detail, pipeline_run_id: runId };
   const type = "application/problem+json";
   return jsonResponse(body, { status, headers, type });
 }

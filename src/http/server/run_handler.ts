@@ -1,4 +1,5 @@
 import {
+  type RegistryError,
   RegistryFullError,
   RegistryShutdownError,
   RepositoryError,
@@ -89,13 +90,15 @@ class RunHandler {
   ): Promise<Response> {
     await this.#authorize(request, action);
     const { runId } = action;
-    const [status, rows, payload] = await Promise.all([
+    const [status, rows, payload, result] = await Promise.all([
       this.#registry.status(runId),
       this.#registry.repository.listByRun(runId, MAX_ROWS_OF_RUN),
       this.#registry.getPayload(runId),
+      this.#registry.getResult(runId),
     ]);
     if (status === undefined) throw new UnknownRunError(runId);
-    return jsonResponse(toWireRun(status, rows, payload), { status: 200 });
+    const run = toWireRun(status, rows, payload, result);
+    return jsonResponse(run, { status: 200 });
   }
 
   async #follow(
@@ -158,28 +161,31 @@ class RunHandler {
   #toProblem(error: unknown, request: Request): ProblemError {
     if (error instanceof ProblemError) return error;
     if (error instanceof UnknownRunError) {
-      return new ProblemError(404, error.message, { runId: error.runId });
+      const { code, message, runId } = error;
+      return new ProblemError(404, message, { code, runId });
     }
     if (error instanceof RunAlreadyActiveError) {
-      return new ProblemError(409, error.message, { runId: error.runId });
+      const { code, message, runId } = error;
+      return new ProblemError(409, message, { code, runId });
     }
     if (error instanceof RegistryShutdownError) {
-      return unavailable("This instance is shutting down");
+      return unavailable("This instance is shutting down", error);
     }
     this.#settings.onError(error, request);
     if (error instanceof RegistryFullError) {
-      return unavailable("There are too many runs");
+      return unavailable("There are too many runs", error);
     }
     if (error instanceof RepositoryError && error.transient) {
-      return unavailable("The repository cannot be reached");
+      return unavailable("The repository cannot be reached", error);
     }
     return new ProblemError(500, "Something went wrong here");
   }
 }
 
 /** A problem that a retry after a second may solve. */
-function unavailable(detail: string): ProblemError {
-  return new ProblemError(503, detail, { headers: { "Retry-After": "1" } });
+function unavailable(detail: string, { code }: RegistryError): ProblemError {
+  const headers = { "Retry-After": "1" };
+  return new ProblemError(503, detail, { code, headers });
 }
 
 function limitOf(request: Request): number {
@@ -198,7 +204,7 @@ function limitOf(request: Request): number {
  * | request | response |
  * |---|---|
  * | `GET /runs?dataset_id=…&limit=…` | the newest runs: an array of {@linkcode WireRow}, the newest row of each |
- * | `GET /runs/:id` | a {@linkcode WireRun}: phase, rows, payload |
+ * | `GET /runs/:id` | a {@linkcode WireRun}: phase, error, rows, payload, result |
  * | `GET /runs/:id/events?after=…` | its events: server-sent events, or a WebSocket |
  * | `DELETE /runs/:id?reason=…` | 202 when the abort is under way; 409 if the run has ended |
  * | `POST /pipelines/:name` | 202 with the run id and a `Location` |

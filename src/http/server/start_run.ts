@@ -1,5 +1,6 @@
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import { ProblemError } from "../wire/problem_error.ts";
+import { toWireFailure } from "../wire/messages.ts";
 import { readJson } from "./json_body.ts";
 import { jsonResponse } from "./json_response.ts";
 import type { RunHandlerSettings } from "./run_handler_options.ts";
@@ -51,12 +52,14 @@ export async function startRun(
     const body = { ...started, status: "PipelineRunStarted" };
     return jsonResponse(body, { status: 202, headers });
   }
-  const { phase, durable } = outcome;
+  const { phase, durable, result, resultError } = outcome;
   const body = {
     ...started,
     status: `PipelineRun${phase.name}`,
-    message: phase.name === "Errored" ? phase.message : undefined,
+    ...toWireFailure(phase),
     durable,
+    result: resultError === undefined ? result : undefined,
+    result_error: resultError,
     // The run has ended, so a payload that cannot be read is left out.
     payload: await registry.getPayload(run.runId)
       .catch((error) => void onError(error, request)),

@@ -1,8 +1,10 @@
 import { errorMessage } from "../../model/error_message.ts";
 import type { RunEvent } from "../../model/event.ts";
+import type { RunErrorCode, RunFailure } from "../../model/failure.ts";
 import type { RunPhase } from "../../model/phase.ts";
 import type { PipelineRunRow, PipelineRunStatus } from "../../model/row.ts";
 import type { RunInfo } from "../../model/run_info.ts";
+import type { RunResult } from "../../repository/repository.ts";
 
 /** The kind of an event in cognee's spelling; cognee has no `PipelineRunLagged`. */
 export type WireEventStatus = `PipelineRun${RunEvent["kind"]}`;
@@ -19,8 +21,12 @@ export interface WireEvent {
   seq: number;
   /** When it was published, as an ISO 8601 time. */
   at: string;
+  /** What ended the run, for a `PipelineRunErrored`. */
+  code?: RunErrorCode;
   /** The error message, for a `PipelineRunErrored`. */
   message?: string;
+  /** The name of the work's error, for a `PipelineRunErrored`, if it has one of its own. */
+  name?: string;
   /** The number of missed events, for a `PipelineRunLagged`. */
   missed?: number;
   /** Why the payload is not JSON; the payload is null then. */
@@ -65,14 +71,22 @@ export interface WireRun {
   pipeline_run_id: string;
   /** The run's phase. */
   phase: RunPhase["name"];
+  /** What ended the run, if it is `Errored`. */
+  code?: RunErrorCode;
   /** The error message, for an `Errored` run. */
   message?: string;
+  /** The name of the work's error, for an `Errored` run, if it has one of its own. */
+  name?: string;
   /** The number of the run's last event. */
   last_seq: number;
   /** The run's newest rows, newest first. */
   rows: WireRow[];
   /** The payload fields that the run has set. */
   payload: Record<string, unknown>;
+  /** What the work returned, if the run completed and has a result. */
+  result?: unknown;
+  /** Why the result is not stored. */
+  result_error?: string;
 }
 
 const KINDS: ReadonlySet<unknown> = new Set<RunEvent["kind"]>([
@@ -86,17 +100,16 @@ const KINDS: ReadonlySet<unknown> = new Set<RunEvent["kind"]>([
 
 /** An event as one line of JSON. */
 export function eventJson(event: RunEvent): string {
-  const { runId, kind, seq, at, payload } = event;
-  const wire: WireEvent = {
+  const { runId, kind, seq, at } = event;
+  return withPayload({
     pipeline_run_id: runId,
     status: `PipelineRun${kind}`,
-    payload: payload ?? null,
+    payload: payloadOf(event),
     seq,
     at: at.toISOString(),
-    message: kind === "Errored" ? event.message : undefined,
+    ...kind === "Errored" ? failureOf(event) : undefined,
     missed: kind === "Lagged" ? event.missed : undefined,
-  };
-  return withPayload(wire);
+  });
 }
 
 /** An event as the message of cognee's WebSocket. */
@@ -104,9 +117,17 @@ export function frameJson(event: RunEvent): string {
   const frame: WireFrame = {
     pipeline_run_id: event.runId,
     status: `PipelineRun${event.kind}`,
-    payload: event.kind === "Errored" ? event.message : event.payload ?? null,
+    payload: event.kind === "Errored" ? event.message : payloadOf(event),
   };
   return withPayload(frame);
+}
+
+function payloadOf(event: RunEvent): unknown {
+  return event.kind === "Yield" ? event.payload ?? null : null;
+}
+
+function failureOf({ code, message, name }: RunFailure): RunFailure {
+  return { code, message, name };
 }
 
 /**
@@ -152,9 +173,12 @@ export function toEvent<P>(json: string): RunEvent<P> {
       `Cannot decode event: it is no event of a run: ${json.slice(0, 200)}`,
     );
   }
-  const event = { runId, seq, at, payload: payload ?? null, kind };
+  const event = { runId, seq, at, kind };
+  if (kind === "Yield") Object.assign(event, { payload });
   if (kind === "Errored") {
-    Object.assign(event, { message: wire?.message ?? "" });
+    const { code = "work", message = "", name } = wire!;
+    Object.assign(event, { code, message });
+    if (name !== undefined) Object.assign(event, { name });
   }
   if (kind === "Lagged") Object.assign(event, { missed: wire?.missed ?? 0 });
   return event as RunEvent<P>;
@@ -183,13 +207,33 @@ export function toWireRun(
   },
   rows: readonly PipelineRunRow[],
   payload: Record<string, unknown>,
+  result: RunResult | undefined,
 ): WireRun {
   return {
     pipeline_run_id: runId,
     phase: phase.name,
-    message: phase.name === "Errored" ? phase.message : undefined,
+    ...toWireFailure(phase),
     last_seq: lastSeq,
     rows: rows.map(toWireRow),
     payload,
+    ...phase.name === "Completed" ? toWireResult(result) : undefined,
   };
+}
+
+/** Converts the failure in a phase, if it has one. */
+export function toWireFailure(
+  phase: RunPhase,
+): Pick<WireRun, "code" | "message" | "name"> {
+  if (phase.name !== "Errored") return {};
+  return { code: phase.code, message: phase.message, name: phase.errorName };
+}
+
+/** Converts the result of a run, if it has one. */
+export function toWireResult(
+  result: RunResult | undefined,
+): Pick<WireRun, "result" | "result_error"> {
+  if (result === undefined) return {};
+  return "error" in result
+    ? { result_error: result.error }
+    : { result: result.value };
 }

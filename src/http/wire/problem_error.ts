@@ -27,6 +27,12 @@ export interface ProblemErrorOptions {
    * @default {the phrase of the status}
    */
   title?: string;
+  /**
+   * A word for programs, as the `code` of this package's errors.
+   *
+   * @default {"problem"}
+   */
+  code?: string;
   /** Further headers of the response. */
   headers?: HeadersInit;
   /** The UUID of the run concerned, if there is one. */
@@ -44,6 +50,8 @@ export interface ProblemErrorOptions {
 export class ProblemError extends RegistryError {
   /** The name of the class. */
   override name = "ProblemError";
+  /** A word for programs: `"problem"`, or the `code` of the error behind it. */
+  override readonly code: string;
   /** The HTTP status, from 400 to 599. */
   readonly status: number;
   /** A short name for this kind of problem. */
@@ -72,6 +80,7 @@ export class ProblemError extends RegistryError {
       );
     }
     super(detail, { cause: options.cause });
+    this.code = options.code ?? "problem";
     this.status = status;
     this.title = options.title ?? TITLES[status] ?? "Error";
     this.headers = new Headers(options.headers);

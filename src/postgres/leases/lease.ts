@@ -83,13 +83,14 @@ export class Lease implements RunLease {
     return storableJson(payload, "Cannot publish: payload", maxPayloadBytes);
   }
 
-  async write({ transition, event, ends = false }: RunStep): Promise<void> {
+  async write(given: RunStep): Promise<void> {
+    const { transition, event, result, ends = false } = given;
     if (this.#lost !== undefined) throw this.#lost;
     if (ends) this.isEnding = true;
     const step: StepWrite = {
       kind: "step",
       claim: this.#claim,
-      row: transition && rowValues(transition),
+      row: transition && rowValues(transition, result),
       event,
       begins: !this.#isWritten && (event?.kind ?? "Started") === "Started",
       endingId: ends ? transition?.id ?? crypto.randomUUID() : undefined,

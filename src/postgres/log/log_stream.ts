@@ -176,7 +176,6 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
       runId: event.runId,
       seq: event.seq - 1,
       at: new Date(),
-      payload: null,
       kind: "Lagged",
       missed: event.seq - 1 - this.#lastSeq,
     };

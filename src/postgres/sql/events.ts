@@ -1,4 +1,5 @@
 import type { RunEvent } from "../../model/event.ts";
+import type { RunErrorCode, RunFailure } from "../../model/failure.ts";
 import { isUnfinished } from "./rows.ts";
 import { statement } from "./statement.ts";
 
@@ -165,19 +166,21 @@ export const READ_ENDING = statement(
   limit 1`,
 );
 
-/** An event as JSON: seq, kind, at, payload, message. */
+/** An event as JSON: seq, kind, at, payload, message, code, name. */
 export type EventRow = [
   number,
-  RunEvent["kind"],
+  Exclude<RunEvent["kind"], "Lagged">,
   string,
   unknown,
+  string | null,
+  RunErrorCode | null,
   string | null,
 ];
 
 /** The SQL of an {@linkcode EventRow}. */
 export function eventOf(e: string, payload: string = `${e}.payload`): string {
   return `json_build_array(
-    ${e}.seq, ${e}.kind, ${e}.at, ${payload}, ${e}.message
+    ${e}.seq, ${e}.kind, ${e}.at, ${payload}, ${e}.message, ${e}.code, ${e}.name
   )`;
 }
 
@@ -206,11 +209,22 @@ export function beginningOf(runId: string): string {
 
 /** The event of a row. */
 export function toEvent(runId: string, row: EventRow): RunEvent {
-  const [seq, kind, at, payload, message] = row;
-  const base = { runId, seq, at: new Date(at), payload };
-  return (
-    kind === "Errored"
-      ? { ...base, kind, message: message ?? "" }
-      : { ...base, kind }
-  ) as RunEvent;
+  const [seq, kind, time, payload] = row;
+  const at = new Date(time);
+  switch (kind) {
+    case "Yield":
+      return { runId, seq, at, kind, payload };
+    case "Errored":
+      return { runId, seq, at, kind, ...failureIn(row) };
+    default:
+      return { runId, seq, at, kind };
+  }
+}
+
+/** The failure in the row of an `Errored` event; older releases wrote no code. */
+export function failureIn(
+  [, , , , message, code, name]: EventRow,
+): RunFailure {
+  const failure = { code: code ?? "work", message: message ?? "" };
+  return name === null ? failure : { ...failure, name };
 }

@@ -195,6 +195,9 @@ export const REAP = statement(
         kind: "'Errored'",
         at: "now()",
         message: reason,
+        code: `case ${reason}
+          when 'lease_expired' then 'lease_expired' else 'orphan'
+        end`,
       })
     }
     from reaped

@@ -151,6 +151,24 @@ const STEPS: readonly Step[] = [
       ),
     ],
   },
+  {
+    name: "results, and what ended a run",
+    changes: [
+      createTable("pipeline_run_results", [
+        "pipeline_run_id uuid",
+        "row_id uuid",
+        "result json not null",
+        "created_at timestamptz not null",
+        "primary key (pipeline_run_id, row_id)",
+      ]),
+      createIndex(
+        "pipeline_run_results_created_at_idx",
+        "pipeline_run_results (created_at)",
+      ),
+      addColumn("pipeline_run_events", "code text"),
+      addColumn("pipeline_run_events", "name text"),
+    ],
+  },
 ];
 
 /** The version that this release needs. */

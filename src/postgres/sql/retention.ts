@@ -107,6 +107,17 @@ export const PRUNE_FIELDS = prune("prune payload fields", {
   changing: "f",
 });
 
+/** Deletes results: each was written when its run ended. */
+export const PRUNE_RESULTS = prune("prune results", {
+  table: "pipeline_run_results",
+  key: ["pipeline_run_id", "row_id"],
+  doomed: (cutoff, isAlone) => `
+    select x.pipeline_run_id, x.row_id
+    from pipeline_run_results x
+    where x.created_at < ${cutoff} and ${isAlone}
+    order by x.created_at`,
+});
+
 /**
  * Deletes rows of runs that have ended, but not the newest of a pipeline on a dataset:
  * the qualification of the pipeline depends on it.

@@ -84,6 +84,23 @@ export const GET_PAYLOAD = statement(
   order by f.key`,
 );
 
+/** The result of the newest row of a run. */
+export const GET_RESULT = statement(
+  "get result",
+  { runId: "uuid" },
+  ({ runId }) => `
+  select x.result::text
+  from (
+    select r.id
+    from pipeline_runs r
+    where r.pipeline_run_id = ${runId} and ${isOfRun("r")}
+    ${NEWEST_FIRST}
+    limit 1
+  ) newest
+  join pipeline_run_results x
+    on x.pipeline_run_id = ${runId} and x.row_id = newest.id`,
+);
+
 /**
  * Ends runs whose newest row is INITIATED or STARTED. The new row's id follows from
  * the old one's, so concurrent resets insert the row once.

@@ -17,6 +17,12 @@ export const TABLES = {
     created_at: "timestamptz",
     updated_at: "timestamptz",
   },
+  pipeline_run_results: {
+    pipeline_run_id: "uuid",
+    row_id: "uuid",
+    result: "json",
+    created_at: "timestamptz",
+  },
   pipeline_run_leases: {
     pipeline_run_id: "uuid",
     owner: "uuid",
@@ -40,6 +46,8 @@ export const TABLES = {
     payload: "json",
     payload_length: "integer",
     message: "text",
+    code: "text",
+    name: "text",
     logged_at: "timestamptz",
   },
 } as const;

@@ -1,7 +1,8 @@
-import { hasEnded, type RunPhase } from "../../model/phase.ts";
+import { LEASE_EXPIRED } from "../../model/failure.ts";
+import { erroredPhase, hasEnded, type RunPhase } from "../../model/phase.ts";
 import { phaseOfStatus, type PipelineRunRow } from "../../model/row.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
-import { beginningOf, eventOf, type EventRow } from "./events.ts";
+import { beginningOf, eventOf, type EventRow, failureIn } from "./events.ts";
 import { newestRowOf, toRow } from "./rows.ts";
 import { statement } from "./statement.ts";
 
@@ -65,13 +66,14 @@ export function toStatus(
 }
 
 function phaseOf({ row, event, lease }: RunState): RunPhase {
-  if (lease === "expired") return { name: "Errored", message: "lease_expired" };
+  if (lease === "expired") return erroredPhase(LEASE_EXPIRED);
   if (lease === "live") {
     return { name: event === null ? "Pending" : "Running" };
   }
-  const [, kind, , , message] = event ?? [];
-  if (kind === "Completed") return { name: "Completed" };
-  if (kind === "Errored") return { name: "Errored", message: message ?? "" };
-  const { status, runInfo } = row ?? {};
-  return phaseOfStatus(status, runInfo?.error);
+  if (event !== null) {
+    const [, kind] = event;
+    if (kind === "Completed") return { name: "Completed" };
+    if (kind === "Errored") return erroredPhase(failureIn(event));
+  }
+  return phaseOfStatus(row?.status, row?.runInfo);
 }

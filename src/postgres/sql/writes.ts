@@ -1,4 +1,5 @@
 import type { RunEvent } from "../../model/event.ts";
+import type { RunFailure } from "../../model/failure.ts";
 import { type PipelineRunStatus, STATUSES } from "../../model/row.ts";
 import { insertInto } from "./schema.ts";
 import {
@@ -18,6 +19,8 @@ export interface RowValues {
   readonly datasetId: string | undefined;
   /** As JSON. */
   readonly runInfo: string | undefined;
+  /** The run's result as JSON, if the row completes it. */
+  readonly result: string | undefined;
 }
 
 /** An event to write. */
@@ -50,17 +53,26 @@ const ROWS: Batch<RowValues> = {
   run_info: ["text", (row) => row.runInfo],
 };
 
+/** Rows with their results. */
+const ROWS_WITH_RESULTS: Batch<RowValues> = {
+  ...ROWS,
+  result: ["text", (row) => row.result],
+};
+
 const EVENTS: Batch<EventValues> = {
   pipeline_run_id: ["uuid", ({ event }) => event.runId],
   seq: ["bigint", ({ event }) => event.seq],
   kind: ["text", ({ event }) => event.kind],
   at: ["timestamptz", ({ event }) => event.at.toISOString()],
   payload: ["text", ({ payload }) => payload],
-  message: [
-    "text",
-    ({ event }) => event.kind === "Errored" ? event.message : undefined,
-  ],
+  message: ["text", ({ event }) => failureIn(event)?.message],
+  code: ["text", ({ event }) => failureIn(event)?.code],
+  name: ["text", ({ event }) => failureIn(event)?.name],
 };
+
+function failureIn(event: RunEvent): RunFailure | undefined {
+  return event.kind === "Errored" ? event : undefined;
+}
 
 const RUNS: Batch<LeaseChange> = {
   id: ["uuid", (change) => change.runId],
@@ -127,10 +139,12 @@ function insertion<P extends Parameters>(
  */
 export const WRITE_ROWS = insertion(
   "write rows",
-  { rows: ROWS, fields: "json", statementId: "text" },
+  { rows: ROWS_WITH_RESULTS, fields: "json", statementId: "text" },
   ({ rows, fields, statementId }, unlessWritten, wal) => `
   with written as (
     ${insertRows(rows, "false")} ${unlessWritten("id")}
+  ), stored as (
+    ${insertResults(rows)} ${unlessWritten("pipeline_run_id, row_id")}
   ), upserted as (${upsertFields(fields)})
   select json_build_object('statementId', ${statementId}, 'wal', ${wal})::text`,
 );
@@ -142,10 +156,12 @@ export const WRITE_ROWS = insertion(
  */
 export const WRITE_WHOLE_RUNS = insertion(
   "write whole runs",
-  { rows: ROWS, events: EVENTS, statementId: "text" },
+  { rows: ROWS_WITH_RESULTS, events: EVENTS, statementId: "text" },
   ({ rows, events, statementId }, unlessWritten, wal) => `
   with written as (
     ${insertRows(rows, "true")} ${unlessWritten("id")}
+  ), stored as (
+    ${insertResults(rows)} ${unlessWritten("pipeline_run_id, row_id")}
   ), logged as (
     ${insertEvents(events)} ${unlessWritten("pipeline_run_id, seq")}
   )
@@ -164,7 +180,7 @@ export const WRITE_WHOLE_RUNS = insertion(
 export const WRITE_STEPS = insertion(
   "write steps",
   {
-    rows: ROWS,
+    rows: ROWS_WITH_RESULTS,
     fields: "json",
     events: EVENTS,
     runs: RUNS,
@@ -173,6 +189,10 @@ export const WRITE_STEPS = insertion(
     statementId: "text",
   },
   (sql, unlessWritten) => {
+    const isAllowed = `(
+      rows.pipeline_run_id in (select pipeline_run_id from allowed)
+      or rows.pipeline_run_id not in (select id from run)
+    )`;
     const expiresAt = `now() + ${sql.leaseDuration} * interval '1 millisecond'`;
     return `
   with run as (
@@ -224,9 +244,11 @@ export const WRITE_STEPS = insertion(
         "rows.pipeline_run_id in (select id from run where begins)",
       )
     }
-    where rows.pipeline_run_id in (select pipeline_run_id from allowed)
-      or rows.pipeline_run_id not in (select id from run)
+    where ${isAllowed}
     ${unlessWritten("id")}
+  ), stored as (
+    ${insertResults(sql.rows)} and ${isAllowed}
+    ${unlessWritten("pipeline_run_id, row_id")}
   ), logged as (
     ${insertEvents(sql.events)}
     join allowed on allowed.pipeline_run_id = events.pipeline_run_id
@@ -274,6 +296,17 @@ function insertRows(rows: string, isFirst: string): string {
     run_info: "rows.run_info::json",
   });
   return `${insert} from ${rows}`;
+}
+
+/** Writes the results of the rows that have one. */
+function insertResults(rows: string): string {
+  const insert = insertInto("pipeline_run_results", {
+    pipeline_run_id: "rows.pipeline_run_id",
+    row_id: "rows.id",
+    result: "rows.result::json",
+    created_at: "statement_timestamp()",
+  });
+  return `${insert} from ${rows} where rows.result is not null`;
 }
 
 function insertEvents(events: string): string {

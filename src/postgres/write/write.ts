@@ -47,12 +47,13 @@ export interface Claim {
 const FIXED_BYTES = 150;
 
 /**
- * A row as it is sent, from a checked transition.
+ * A row as it is sent, from a checked transition and its result as JSON.
  *
  * @throws {TypeError} If its `runInfo` is not JSON.
  */
 export function rowValues(
   row: PipelineRunTransition & { id: string },
+  result?: string,
 ): RowValues {
   return {
     id: row.id,
@@ -63,12 +64,14 @@ export function rowValues(
     datasetId: row.datasetId,
     runInfo: row.runInfo &&
       storableJson(row.runInfo, "Cannot log pipeline run: runInfo"),
+    result,
   };
 }
 
 /** About how many bytes a row is. */
-export function rowBytes({ name, runInfo = "" }: RowValues): number {
-  return FIXED_BYTES + name.length + runInfo.length;
+export function rowBytes(row: RowValues): number {
+  const { name, runInfo = "", result = "" } = row;
+  return FIXED_BYTES + name.length + runInfo.length + result.length;
 }
 
 /** About how many bytes a step is. */
