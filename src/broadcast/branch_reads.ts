@@ -60,8 +60,8 @@ export class BranchReads<T> {
   }
 
   /**
-   * Called by the cursor while reads are pending. Taking a chunk may run the
-   * caller's callbacks, which may release the lock.
+   * Answers the pending reads with what is there; called by the cursor too.
+   * Taking a chunk may run the caller's callbacks, which may release the lock.
    */
   wake(): void {
     while (this.#waiting.length > 0) {

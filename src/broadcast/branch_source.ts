@@ -1,6 +1,6 @@
 import { onAbort } from "../async/on_abort.ts";
 import { Cursor, type CursorOptions, OVER, WAIT } from "./cursor.ts";
-import type { Ring } from "./ring.ts";
+import type { Member, Ring } from "./ring.ts";
 
 /** How a {@linkcode BranchSource} reads. */
 export interface BranchSourceOptions<T> extends CursorOptions<T> {
@@ -15,8 +15,9 @@ export interface BranchSourceOptions<T> extends CursorOptions<T> {
  * platform come this way: `pipeTo()`, `pipeThrough()`, `tee()`, a `Response`
  * body.
  */
-export class BranchSource<T> implements UnderlyingDefaultSource<T> {
+export class BranchSource<T> implements UnderlyingDefaultSource<T>, Member {
   readonly cursor: Cursor<T>;
+  readonly #ring: Ring<T>;
   readonly #signal: AbortSignal | undefined;
   /** Why the stream errored, if it did. */
   failure: { error: unknown } | undefined;
@@ -25,6 +26,7 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
   #resolvePull: (() => void) | undefined;
 
   constructor(ring: Ring<T>, options: BranchSourceOptions<T>) {
+    this.#ring = ring;
     this.cursor = new Cursor(ring, options);
     this.cursor.onRelease = options.onRelease;
     this.#signal = options.signal;
@@ -37,14 +39,8 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
 
   start(controller: ReadableStreamDefaultController<T>): void {
     this.#controller = controller;
-    if (this.#signal === undefined) return;
-    const { onRelease } = this.cursor;
-    // If the signal has fired, this releases the cursor before it returns.
-    const stopListening = onAbort(this.#signal, (reason) => this.fail(reason));
-    this.cursor.onRelease = () => {
-      stopListening();
-      onRelease?.();
-    };
+    this.#listen();
+    if (!this.#closed) this.#ring.join(this);
   }
 
   pull(): Promise<void> | undefined {
@@ -55,8 +51,14 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
 
   cancel(): void {
     this.#closed = true;
+    this.#ring.leave(this);
     this.settlePull();
     this.cursor.release();
+  }
+
+  /** Called by the ring: a branch that is behind closes with its last chunk. */
+  end(): void {
+    if (this.cursor.over) this.close();
   }
 
   /** Called by the cursor while a pull is pending. */
@@ -77,6 +79,7 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#ring.leave(this);
     this.#controller.close();
     this.cursor.release();
   }
@@ -86,6 +89,17 @@ export class BranchSource<T> implements UnderlyingDefaultSource<T> {
     this.failure = { error };
     this.#controller.error(error);
     this.cancel();
+  }
+
+  #listen(): void {
+    if (this.#signal === undefined) return;
+    const { onRelease } = this.cursor;
+    // If the signal has fired, this releases the cursor before it returns.
+    const stopListening = onAbort(this.#signal, (reason) => this.fail(reason));
+    this.cursor.onRelease = () => {
+      stopListening();
+      onRelease?.();
+    };
   }
 
   #deliver(): boolean {

@@ -27,12 +27,17 @@ class BranchReader<T> extends ReadableStreamDefaultReader<T> {
   }
 }
 
-/** Iterates a branch under the stream's lock. */
+/**
+ * Iterates a branch under the stream's lock. Unlike the platform's iterator it may
+ * be left while it waits: `return()` ends each `next()` that has no chunk yet.
+ */
 class BranchIterator<T> implements AsyncIterableIterator<T, undefined> {
   readonly #lock: ReadableStreamDefaultReader<T>;
   readonly #reads: BranchReads<T>;
   readonly #preventCancel: boolean;
   #done = false;
+  #cancelled: Promise<void> | undefined;
+  declare [Symbol.asyncIterator]: () => this;
 
   constructor(
     stream: ReadableStream<T>,
@@ -48,34 +53,49 @@ class BranchIterator<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#done) return Promise.resolve({ done: true, value: undefined });
+    if (this.#done) return this.#end();
     return this.#reads.read() as Promise<IteratorResult<T, undefined>>;
   }
 
   return(value?: unknown): Promise<IteratorResult<T, undefined>> {
-    const result = { done: true, value: value as undefined } as const;
-    if (this.#done) return Promise.resolve(result);
+    this.#reads.wake();
+    if (this.#done) return this.#end(value);
     this.#done = true;
     this.#reads.settle();
-    const cancelled = this.#preventCancel
+    this.#cancelled = this.#preventCancel
       ? Promise.resolve()
       : this.#lock.cancel(value);
     this.#release();
-    return cancelled.then(() => result);
+    return this.#cancelled.then(() => ended(value));
   }
 
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
+  /** Answers a call after the end, later than the `return()` that cancels. */
+  async #end(value?: unknown): Promise<IteratorReturnResult<undefined>> {
+    await this.#cancelled?.catch(() => {});
+    return ended(value);
   }
 
   #release(): void {
     this.#reads.release();
     this.#lock.releaseLock();
   }
+}
+
+// %AsyncIteratorPrototype% has its [Symbol.asyncIterator] and [Symbol.asyncDispose].
+Object.setPrototypeOf(
+  BranchIterator.prototype,
+  Object.getPrototypeOf(
+    Object.getPrototypeOf(async function* () {}.prototype),
+  ),
+);
+
+function ended(value: unknown): IteratorReturnResult<undefined> {
+  return { done: true, value: value as undefined };
+}
+
+/** Whether the platform takes it as options; for anything else it throws. */
+function isDictionary(value: unknown): boolean {
+  return value === undefined || value === null || Object(value) === value;
 }
 
 /**
@@ -100,13 +120,16 @@ export class BroadcastBranch<T> extends ReadableStream<T> {
   override getReader(
     options?: ReadableStreamGetReaderOptions,
   ): ReadableStreamReader<T> {
-    if (options?.mode !== undefined) return super.getReader(options);
+    if (!isDictionary(options) || options?.mode !== undefined) {
+      return super.getReader(options);
+    }
     return new BranchReader(this, this.#source);
   }
 
   override values(
     options?: ReadableStreamIteratorOptions,
   ): AsyncIterableIterator<T> {
+    if (!isDictionary(options)) return super.values(options);
     return new BranchIterator(
       this,
       this.#source,

@@ -1,9 +1,15 @@
-/** A {@linkcode Ring} wakes it when a chunk arrives or the ring closes. */
+/** A {@linkcode Ring} wakes it when a chunk arrives. */
 export interface Waiter {
   /** The index among the parked waiters; -1 if it is not parked. */
   parkedAt: number;
-  /** Called at most once per parking, one microtask after a chunk or the end. */
+  /** Called at most once per parking, one microtask after a chunk. */
   wake(): void;
+}
+
+/** A {@linkcode Ring} tells it of the end, whether it waits or not. */
+export interface Member {
+  /** Called at most once, when the ring closes. */
+  end(): void;
 }
 
 /**
@@ -19,6 +25,7 @@ export class Ring<T> {
   #chunks: T[] = [];
   #end = 0;
   #closed = false;
+  #members: Set<Member> | undefined;
   #parked: Waiter[] | undefined;
   #handingOff = false;
 
@@ -54,15 +61,29 @@ export class Ring<T> {
     this.#wakeAll();
   }
 
-  /** Ends the ring: no chunk will follow. */
+  /** Ends the ring and its members: no chunk will follow. */
   close(): void {
     this.#closed = true;
     // A growing array reserves room for 16 more; thousands of closed rings are held.
     this.#chunks = this.#chunks.slice();
-    this.#wakeAll();
+    const members = this.#members ?? [];
+    this.#members = undefined;
+    for (const member of members) member.end();
   }
 
-  /** Parks a waiter until the next chunk, the end or {@linkcode Ring.unpark}. */
+  /** Ends the member when the ring closes, which it may have done. */
+  join(member: Member): void {
+    if (this.#closed) return member.end();
+    this.#members ??= new Set();
+    this.#members.add(member);
+  }
+
+  /** Removes a member. */
+  leave(member: Member): void {
+    this.#members?.delete(member);
+  }
+
+  /** Parks a waiter until the next chunk or {@linkcode Ring.unpark}. */
   park(waiter: Waiter): void {
     this.#parked ??= [];
     waiter.parkedAt = this.#parked.push(waiter) - 1;

@@ -57,6 +57,8 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
 class Trial {
   /** The results of the operations, in the order they arrived. */
   readonly log: string[] = [];
+  /** How each reader was closed: beside the last read, the order does not count. */
+  readonly closings: string[] = [];
   /** The chunks received by any reader. */
   readonly received: number[] = [];
   /** The number of chunks enqueued. */
@@ -96,11 +98,11 @@ class Trial {
         if (!this.#closed) this.#feed.error(new EvalError("errored"));
         break;
       case "getReader":
-        this.#try(name, () => this.#reader = stream.getReader());
+        this.#try(name, () => this.#open(name, stream.getReader()));
         break;
       case "new ReadableStreamDefaultReader":
         this.#try(name, () => {
-          this.#reader = new ReadableStreamDefaultReader(stream);
+          this.#open(name, new ReadableStreamDefaultReader(stream));
         });
         break;
       case "read":
@@ -161,6 +163,13 @@ class Trial {
     }
     this.#record("closed", reader.closed);
     await runMicrotasks();
+  }
+
+  #open(name: string, reader: ReadableStreamDefaultReader<number>): void {
+    this.#reader = reader;
+    const close = (result: unknown) =>
+      void this.closings.push(`${name}: ${describe(result)}`);
+    reader.closed.then(close, close);
   }
 
   #enqueue(): void {
@@ -266,6 +275,7 @@ Deno.test("BroadcastBranch does what a plain stream of the same chunks does", as
           branch.run(operation);
           await runMicrotasks();
           assertEquals(branch.log, plain.log);
+          assertEquals(branch.closings, plain.closings);
           assertEquals(branch.locked, plain.locked);
         }
         await plain.finish();

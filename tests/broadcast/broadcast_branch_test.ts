@@ -5,7 +5,9 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { BroadcastBranch } from "../../src/broadcast/broadcast_branch.ts";
 import { BroadcastController } from "../../src/broadcast/broadcast_controller.ts";
+import { type Member, Ring } from "../../src/broadcast/ring.ts";
 import { assertPending, runMicrotasks } from "../assert_pending.ts";
 import { type Feed, testAnyStream } from "./feed.ts";
 import { rest, take, testEachWay, WAYS_TO_READ } from "./ways_to_read.ts";
@@ -26,6 +28,19 @@ async function outcomes(promises: Promise<unknown>[]): Promise<unknown[]> {
   return (await Promise.allSettled(promises)).map((outcome) =>
     outcome.status === "fulfilled" ? outcome.value : outcome.reason.name
   );
+}
+
+/** The indexes and results of promises, in the order in which they settle. */
+async function settlements(promises: Promise<unknown>[]): Promise<unknown[]> {
+  const settled: unknown[] = [];
+  for (const [index, promise] of promises.entries()) {
+    promise.then(
+      (result) => settled.push([index, result]),
+      (error) => settled.push([index, error.name]),
+    );
+  }
+  await runMicrotasks();
+  return settled;
 }
 
 testAnyStream("BroadcastBranch is a ReadableStream", async ({ stream }) => {
@@ -91,6 +106,38 @@ testAnyStream(
       assertEquals(stream.locked, false);
     }
     await stream.cancel();
+  },
+);
+
+/** What is not a dictionary of options. */
+const NO_OPTIONS = [5, "byob", true, Symbol("options"), 1n] as never[];
+
+/** What is one without members. */
+const EMPTY_OPTIONS = [undefined, null, {}, () => {}] as undefined[];
+
+testAnyStream(
+  "BroadcastBranch.getReader() refuses what are no options",
+  async ({ stream }) => {
+    for (const options of NO_OPTIONS) {
+      assertThrows(() => stream.getReader(options), TypeError);
+      assertEquals(stream.locked, false);
+    }
+    for (const options of EMPTY_OPTIONS) {
+      stream.getReader(options).releaseLock();
+    }
+    await stream.cancel();
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.values() refuses what are no options",
+  async ({ stream }) => {
+    for (const options of NO_OPTIONS) {
+      assertThrows(() => stream.values(options), TypeError);
+      assertThrows(() => stream[Symbol.asyncIterator](options), TypeError);
+      assertEquals(stream.locked, false);
+    }
+    for (const options of EMPTY_OPTIONS) await stream.values(options).return!();
   },
 );
 
@@ -197,6 +244,42 @@ testAnyStream(
     }
     await piping;
     assertEquals(written, [0, 1, 2]);
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.pipeTo() ends with a stream that closes while the destination is full",
+  async ({ stream, enqueue, close }) => {
+    const written: unknown[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const piping = stream.pipeTo(
+      new WritableStream({
+        write(chunk) {
+          written.push(chunk);
+          return promise;
+        },
+        close: () => void written.push("closed"),
+      }, { highWaterMark: 1 }),
+    );
+    enqueue(0);
+    await assertPending(piping);
+    close();
+    await assertPending(piping);
+    resolve();
+    await piping;
+    assertEquals(written, [0, "closed"]);
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.pipeTo() ends with a stream that closes before the destination takes anything",
+  async ({ stream, close }) => {
+    const piping = stream.pipeTo(
+      new WritableStream({}, { highWaterMark: 0 }),
+    );
+    await assertPending(piping);
+    close();
+    await piping;
   },
 );
 
@@ -567,6 +650,50 @@ for (const [symbol, getReader] of READERS) {
     },
   );
 
+  testAnyStream(
+    `${symbol} resolves closed without a read when all is read`,
+    async (feed) => {
+      const reader = getReader(feed);
+      feed.enqueue(0);
+      assertEquals(await reader.read(), chunk(0));
+      await assertPending(reader.closed);
+      feed.close();
+      assertStrictEquals(await reader.closed, undefined);
+    },
+  );
+
+  testAnyStream(
+    `${symbol} resolves closed without a read when there was no chunk`,
+    async (feed) => {
+      const reader = getReader(feed);
+      await assertPending(reader.closed);
+      feed.close();
+      assertStrictEquals(await reader.closed, undefined);
+    },
+  );
+
+  testAnyStream(
+    `${symbol} of a closed stream has its closed resolved`,
+    async (feed) => {
+      feed.close();
+      assertStrictEquals(await getReader(feed).closed, undefined);
+    },
+  );
+
+  testAnyStream(
+    `${symbol} resolves closed with the last chunk, not before`,
+    async (feed) => {
+      const reader = getReader(feed);
+      feed.enqueue(0);
+      feed.enqueue(1);
+      assertEquals(await reader.read(), chunk(0));
+      feed.close();
+      await assertPending(reader.closed);
+      assertEquals(await reader.read(), chunk(1));
+      assertStrictEquals(await reader.closed, undefined);
+    },
+  );
+
   testAnyStream(`${symbol} resolves closed when it cancels`, async (feed) => {
     const reader = getReader(feed);
     await assertPending(reader.closed);
@@ -874,6 +1001,117 @@ testAnyStream(
 );
 
 testAnyStream(
+  "BroadcastBranch.values() settles return() before the calls after it",
+  async ({ stream }) => {
+    const iterator = stream.values();
+    assertEquals(
+      await settlements([
+        iterator.return!(1),
+        iterator.next(),
+        iterator.return!(2),
+        iterator.next(),
+      ]),
+      [
+        [0, { done: true, value: 1 }],
+        [1, ended],
+        [2, { done: true, value: 2 }],
+        [3, ended],
+      ],
+    );
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.values() with preventCancel settles return() before the calls after it",
+  async ({ stream }) => {
+    const iterator = stream.values({ preventCancel: true });
+    assertEquals(
+      await settlements([
+        iterator.return!(1),
+        iterator.return!(2),
+        iterator.next(),
+      ]),
+      [[0, { done: true, value: 1 }], [1, { done: true, value: 2 }], [
+        2,
+        ended,
+      ]],
+    );
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.values() rejects return() before it settles the calls after it",
+  async ({ stream, error }) => {
+    const iterator = stream.values();
+    error(new EvalError("errored"));
+    assertEquals(
+      await settlements([
+        iterator.return!(1),
+        iterator.next(),
+        iterator.return!(2),
+      ]),
+      [[0, "EvalError"], [1, ended], [2, { done: true, value: 2 }]],
+    );
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.values() gives a chunk that is there to next() before return()",
+  async ({ stream, enqueue }) => {
+    const iterator = stream.values();
+    enqueue(0);
+    assertEquals(
+      await settlements([iterator.next(), iterator.return!(1)]),
+      [[0, chunk(0)], [1, { done: true, value: 1 }]],
+    );
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.values() gives a chunk that just came to the next() that waits before return()",
+  async ({ stream, enqueue }) => {
+    const iterator = stream.values();
+    const next = iterator.next();
+    await assertPending(next);
+    enqueue(0);
+    assertEquals(
+      await settlements([next, iterator.return!(1)]),
+      [[0, chunk(0)], [1, { done: true, value: 1 }]],
+    );
+    assertEquals(stream.locked, false);
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.values() ends the next() that waits before return() once the stream closed",
+  async ({ stream, close }) => {
+    const iterator = stream.values();
+    const next = iterator.next();
+    await assertPending(next);
+    close();
+    assertEquals(
+      await settlements([next, iterator.return!(1)]),
+      [[0, ended], [1, { done: true, value: 1 }]],
+    );
+    assertEquals(stream.locked, false);
+  },
+);
+
+testAnyStream(
+  "BroadcastBranch.values() has %AsyncIteratorPrototype%",
+  async ({ stream }) => {
+    const iterator = stream.values();
+    assertStrictEquals(
+      Object.getPrototypeOf(Object.getPrototypeOf(iterator)),
+      Object.getPrototypeOf(
+        Object.getPrototypeOf(async function* () {}.prototype),
+      ),
+    );
+    await iterator.return!();
+  },
+);
+
+testAnyStream(
   "BroadcastBranch.values() rejects return() once the stream errored",
   async ({ stream, error }) => {
     const iterator = stream.values();
@@ -1038,6 +1276,113 @@ Deno.test("BroadcastBranch closes with its last chunk, so that a late abort has 
   }
   assertEquals(read, ["only"]);
 });
+
+testAnyStream(
+  "BroadcastBranch closes with its stream's end, so that a late error has no effect",
+  async ({ stream, enqueue, close, error }) => {
+    const reader = stream.getReader();
+    enqueue(0);
+    assertEquals(await reader.read(), chunk(0));
+    close();
+    try {
+      error(new EvalError("late"));
+    } catch {
+      // A controller that is closed may refuse.
+    }
+    assertEquals(await reader.read(), ended);
+    assertStrictEquals(await reader.closed, undefined);
+  },
+);
+
+Deno.test("BroadcastBranch of a closed broadcast does not listen to its signal", async () => {
+  const controller = new AbortController();
+  const broadcast = new BroadcastController<number>({ capacity: 4 });
+  broadcast.close();
+  const branch = broadcast.tee({ signal: controller.signal });
+  controller.abort();
+  assertEquals(await Array.fromAsync(branch), []);
+});
+
+Deno.test("BroadcastBranch releases once when the broadcast closes, if all is read", async () => {
+  const counted = teeCounted();
+  const other = counted.broadcast.tee();
+  counted.broadcast.enqueue(0);
+  const reader = counted.branch.getReader();
+  assertEquals(await reader.read(), chunk(0));
+  assertEquals(counted.releases, 0);
+  counted.broadcast.close();
+  assertEquals(counted.releases, 1);
+  assertEquals(await reader.read(), ended);
+  await reader.cancel();
+  assertEquals(counted.releases, 1);
+  assertEquals(await Array.fromAsync(other), [0]);
+});
+
+Deno.test("BroadcastBranch releases with its last chunk, if not all is read", async () => {
+  const counted = teeCounted();
+  counted.broadcast.enqueue(0);
+  counted.broadcast.close();
+  await runMicrotasks();
+  assertEquals(counted.releases, 0);
+  assertEquals(await Array.fromAsync(counted.branch), [0]);
+  assertEquals(counted.releases, 1);
+});
+
+Deno.test("BroadcastBranch closes with the broadcast when a branch made from its onRelease does", async () => {
+  const broadcast = new BroadcastController<number>({ capacity: 4 });
+  let late: ReadableStream<number> | undefined;
+  const branches = [
+    broadcast.tee({ onRelease: () => late = broadcast.tee() }),
+    broadcast.tee(),
+  ];
+  broadcast.close();
+  for (const branch of [...branches, late!]) {
+    assertStrictEquals(await branch.getReader().closed, undefined);
+  }
+});
+
+/** A ring that shows its members. */
+class OpenRing extends Ring<number> {
+  readonly members = new Set<Member>();
+
+  override join(member: Member): void {
+    super.join(member);
+    this.members.add(member);
+  }
+
+  override leave(member: Member): void {
+    super.leave(member);
+    this.members.delete(member);
+  }
+}
+
+const WAYS_TO_END: Record<
+  string,
+  (branch: ReadableStream<number>, abort: () => void) => unknown
+> = {
+  "is cancelled": (branch) => branch.cancel(),
+  "is aborted": (_, abort) => abort(),
+  "was aborted": () => {},
+  "has lagged": (branch) => Array.fromAsync(branch),
+};
+for (const [name, end] of Object.entries(WAYS_TO_END)) {
+  Deno.test(`BroadcastBranch leaves its ring when it ${name}`, async () => {
+    const ring = new OpenRing(1);
+    const aborting = new AbortController();
+    if (name === "was aborted") aborting.abort();
+    const branch = new BroadcastBranch(ring, {
+      position: 0,
+      lag: "close",
+      lagged: (missed) => missed,
+      signal: aborting.signal,
+    });
+    ring.push(0);
+    ring.push(1);
+    assertEquals(ring.members.size, name === "was aborted" ? 0 : 1);
+    await end(branch, () => aborting.abort());
+    assertEquals(ring.members.size, 0);
+  });
+}
 
 Deno.test("BroadcastBranch may be left from its own onRelease, and others are woken", async () => {
   const broadcast = new BroadcastController<number>({ capacity: 4 });

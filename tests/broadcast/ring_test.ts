@@ -70,12 +70,24 @@ Deno.test("Ring.push() does not wake a waiter that parks while it wakes", async 
   assertEquals(sleeper.woken, 2);
 });
 
-Deno.test("Ring.close() wakes parked waiters", async () => {
+Deno.test("Ring.close() ends its members once, and those who join later", () => {
   const ring = new Ring<number>(4);
-  const sleepers = parkIn(ring, 2);
+  const ends: string[] = [];
+  const join = (name: string) => {
+    const member = { end: () => void ends.push(name) };
+    ring.join(member);
+    return member;
+  };
+  join("one");
+  const two = join("two");
+  join("three");
+  ring.leave(two);
+  ring.push(0);
+  assertEquals(ends, []);
   ring.close();
-  await runMicrotasks();
-  assertEquals(timesWoken(sleepers), [1, 1]);
+  assertEquals(ends, ["one", "three"]);
+  ring.leave(join("four"));
+  assertEquals(ends, ["one", "three", "four"]);
 });
 
 Deno.test("Ring.unpark() removes waiters in any order", async () => {

@@ -18,9 +18,24 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
       "if (this.#parked === undefined) return;",
     ],
     [
-      "Closing wakes",
-      "this.#chunks.slice();\n    this.#wakeAll();\n",
-      "this.#chunks.slice();\n",
+      "Closing ends the members",
+      "    for (const member of members) member.end();\n",
+      "",
+    ],
+    [
+      "A member that joins late is ended",
+      "    if (this.#closed) return member.end();\n",
+      "",
+    ],
+    [
+      "Members are ended once",
+      "    this.#members = undefined;\n",
+      "    this.#closed = false;\n",
+    ],
+    [
+      "A member that left is not ended",
+      "    this.#members?.delete(member);\n",
+      "",
     ],
     [
       "A chunk wakes",
@@ -241,6 +256,36 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
       "      onRelease?.();",
     ],
     [
+      "A source that is cancelled at once does not join",
+      "    if (!this.#closed) this.#ring.join(this);\n",
+      "    this.#ring.join(this);\n",
+    ],
+    [
+      "A source that is cancelled leaves its ring",
+      "    this.#ring.leave(this);\n    this.settlePull();\n",
+      "    this.settlePull();\n",
+    ],
+    [
+      "A source that closes leaves its ring",
+      "    this.#ring.leave(this);\n    this.#controller.close();\n",
+      "    this.#controller.close();\n",
+    ],
+    [
+      "A source joins its ring",
+      "    if (!this.#closed) this.#ring.join(this);\n",
+      "",
+    ],
+    [
+      "A signal is heard before the end",
+      "    this.#listen();\n    if (!this.#closed) this.#ring.join(this);\n",
+      "    if (!this.#closed) this.#ring.join(this);\n    this.#listen();\n",
+    ],
+    [
+      "A stream that is behind does not close",
+      "    if (this.cursor.over) this.close();\n  }\n\n  /** Called by the cursor",
+      "    this.close();\n  }\n\n  /** Called by the cursor",
+    ],
+    [
       "A signal that is given is heard",
       "if (this.#signal === undefined) return;",
       "return;",
@@ -274,6 +319,40 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
       "A pull of the last chunk closes",
       "      if (this.cursor.over) this.close();\n",
       "",
+    ],
+  ]),
+  ...mutationsOf("broadcast/broadcast_branch.ts", [
+    "broadcast/broadcast_branch_test.ts",
+  ], [
+    [
+      "return() gives the chunks that are there first",
+      "    this.#reads.wake();\n",
+      "",
+    ],
+    [
+      "A call after return() is answered after it",
+      "    await this.#cancelled?.catch(() => {});\n",
+      "",
+    ],
+    [
+      "A call after return() does not reject",
+      "this.#cancelled?.catch(() => {})",
+      "this.#cancelled",
+    ],
+    [
+      "getReader() refuses what are no options",
+      "if (!isDictionary(options) || options?.mode !== undefined)",
+      "if (options?.mode !== undefined)",
+    ],
+    [
+      "values() refuses what are no options",
+      "    if (!isDictionary(options)) return super.values(options);\n",
+      "",
+    ],
+    [
+      "An iterator has the platform's prototype",
+      "    Object.getPrototypeOf(async function* () {}.prototype),\n",
+      "    async function* () {}.prototype,\n",
     ],
   ]),
 ];

@@ -29,8 +29,8 @@ export const EQUIVALENTS: readonly Equivalent[] = [
   {
     file: "broadcast/branch_source.ts",
     name: "Cancelling settles the pull",
-    find: "    this.#closed = true;\n    this.settlePull();\n",
-    replace: "    this.#closed = true;\n",
+    find: "    this.#ring.leave(this);\n    this.settlePull();\n",
+    replace: "    this.#ring.leave(this);\n",
     reason: "Releasing the cursor wakes the source, which settles the pull.",
   },
   {

@@ -89,8 +89,7 @@ export class ReaderTrial {
 
   /** Fires its signal. */
   abort(error: unknown): void {
-    const isClosed = this.over || this.#ended || this.#lagged;
-    if (!isClosed) this.failure ??= { error };
+    if (!this.over && !this.#isAtEnd) this.failure ??= { error };
     this.#options.signal.abort(error);
   }
 
@@ -112,6 +111,14 @@ export class ReaderTrial {
     assert(next > attempt.lastSeq, "an event that is there was not given");
     assert(!attempt.published, "the end of an ended run was not given");
     assert(!this.#lagged, "the end behind a lag was not given");
+  }
+
+  /** Whether nothing is left to read: the stream is closed. */
+  get #isAtEnd(): boolean {
+    const { attempt } = this;
+    return this.closed || this.#lagged ||
+      attempt !== undefined && attempt.published &&
+        (this.#next ?? attempt.firstSeq) > attempt.lastSeq;
   }
 
   async #readOne(): Promise<Result> {
@@ -164,13 +171,8 @@ export class ReaderTrial {
   }
 
   #checkEnd(): void {
-    const { attempt } = this;
     assert(this.failure === undefined, "the stream closed, it should error");
-    assert(
-      this.closed || this.#lagged || attempt?.published &&
-          (this.#next ?? attempt.firstSeq) > attempt.lastSeq,
-      "the stream closed before the last event",
-    );
+    assert(this.#isAtEnd, "the stream closed before the last event");
     this.over = true;
   }
 
