@@ -89,15 +89,6 @@ export interface WireRun {
   result_error?: string;
 }
 
-const KINDS: ReadonlySet<unknown> = new Set<RunEvent["kind"]>([
-  "Started",
-  "Yield",
-  "AlreadyCompleted",
-  "Completed",
-  "Errored",
-  "Lagged",
-]);
-
 /** An event as one line of JSON. */
 export function eventJson(event: RunEvent): string {
   const { runId, kind, seq, at } = event;
@@ -148,40 +139,6 @@ function withPayload(wire: WireEvent | WireFrame): string {
   }
   return JSON.stringify({ ...wire, payload: null, payload_error })
     .replace('"payload":null', () => `"payload":${payload ?? null}`);
-}
-
-/**
- * Parses an event.
- *
- * @throws {TypeError} If the JSON is not an event.
- */
-export function toEvent<P>(json: string): RunEvent<P> {
-  let wire: Partial<WireEvent> | null;
-  try {
-    wire = JSON.parse(json);
-  } catch (cause) {
-    throw new TypeError("Cannot decode event: it is not JSON", { cause });
-  }
-  const { pipeline_run_id: runId, status, seq, payload } = wire ?? {};
-  const kind = String(status).replace(/^PipelineRun/, "");
-  const at = new Date(wire?.at ?? NaN);
-  if (
-    typeof runId !== "string" || !KINDS.has(kind) ||
-    !Number.isSafeInteger(seq) || Number.isNaN(at.getTime())
-  ) {
-    throw new TypeError(
-      `Cannot decode event: it is no event of a run: ${json.slice(0, 200)}`,
-    );
-  }
-  const event = { runId, seq, at, kind };
-  if (kind === "Yield") Object.assign(event, { payload });
-  if (kind === "Errored") {
-    const { code = "work", message = "", name } = wire!;
-    Object.assign(event, { code, message });
-    if (name !== undefined) Object.assign(event, { name });
-  }
-  if (kind === "Lagged") Object.assign(event, { missed: wire?.missed ?? 0 });
-  return event as RunEvent<P>;
 }
 
 /** Converts a row. */

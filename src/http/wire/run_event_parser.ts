@@ -1,6 +1,6 @@
 import { checkInteger } from "../../arguments/checks.ts";
 import type { RunEvent } from "../../model/event.ts";
-import { toEvent } from "./messages.ts";
+import { toEvent } from "./to_event.ts";
 
 const LINE_END = /\r\n|\n|\r/g;
 
