@@ -1373,6 +1373,7 @@ for (const [name, end] of Object.entries(WAYS_TO_END)) {
     const branch = new BroadcastBranch(ring, {
       position: 0,
       lag: "close",
+      initialLag: "close",
       lagged: (missed) => missed,
       signal: aborting.signal,
     });

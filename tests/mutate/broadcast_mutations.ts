@@ -155,13 +155,23 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A lag closes",
-      'if (this.#options.lag === "close") this.release();',
+      'if (then === "close") this.release();',
       "",
     ],
     [
       "A lag may be skipped",
-      'if (this.#options.lag === "close") this.release();',
+      'if (then === "close") this.release();',
       "this.release();",
+    ],
+    [
+      "A first lag has a rule of its own",
+      "this.#position === position ? initialLag : lag",
+      "lag",
+    ],
+    [
+      "Only the first lag has a rule of its own",
+      "this.#position === position ? initialLag : lag",
+      "initialLag",
     ],
   ]),
   ...mutationsOf("broadcast/branch_reads.ts", [

@@ -113,18 +113,23 @@ export const MIGRATION_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf(STATEMENT, ["postgres/migrations_test.ts"], [
     [
       "Leases are found in the schema",
-      "payload_fields|leases|events",
-      "payload_fields|events",
+      "payload_fields|results|leases|events",
+      "payload_fields|results|events",
     ],
     [
       "Payload fields are found in the schema",
-      "payload_fields|leases|events",
-      "leases|events",
+      "payload_fields|results|leases|events",
+      "results|leases|events",
     ],
     [
       "Events are found in the schema",
+      "payload_fields|results|leases|events",
+      "payload_fields|results|leases",
+    ],
+    [
+      "Results are found in the schema",
+      "payload_fields|results|leases|events",
       "payload_fields|leases|events",
-      "payload_fields|leases",
     ],
     ["Datasets are found in the schema", "|datasets)", ")"],
     ["Rows are found in the schema", "(pipeline_runs|", "("],

@@ -374,7 +374,7 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "toStatus(): an expired lease is an error",
-      '  if (lease === "expired") return { name: "Errored", code: "lease_expired", message: "lease_expired" };\n',
+      '  if (lease === "expired") return erroredPhase(LEASE_EXPIRED);\n',
       "",
     ],
     [

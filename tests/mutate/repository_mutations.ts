@@ -7,7 +7,7 @@ export const REPOSITORY_MUTATIONS: readonly Mutation[] = [
   ], [
     [
       "Rows wait behind a refused one",
-      "if (this.#refused.length > 0) return await this.#writeAgain(transition);",
+      "if (this.#refused.length > 0) return await this.#writeAgain(row);",
       "",
     ],
     [

@@ -15,8 +15,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "The row goes before the event",
-      "const { durable, instead } = await recorder.ended(error, last, writesRow);\n",
-      "const recorded = recorder.ended(error, last, writesRow);\n    this.events.enqueue(last);\n    const { durable, instead } = await recorded;\n",
+      "const { durable, instead } = await recorder.ended({\n",
+      "this.events.enqueue(last);\n    const { durable, instead } = await recorder.ended({\n",
     ],
     [
       "An ending that another instance logged counts",
@@ -171,8 +171,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A timeout writes a row",
-      "      this.#end({ message, error: message, writesRow: true, reason });\n    }, timeout)",
-      "      this.#end({ message, error: message, writesRow: false, reason });\n    }, timeout)",
+      "      this.#end({ failure, writesRow: true, reason });\n    }, timeout)",
+      "      this.#end({ failure, writesRow: false, reason });\n    }, timeout)",
     ],
     [
       "The timer ends with a signal that has fired",
@@ -210,13 +210,13 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("run/run.ts", ["registry/registry_abort_test.ts"], [
     [
       "A run that has ended calls no work",
-      "    if (this.#ended) return;\n    try {\n      await live.execution",
-      "    try {\n      await live.execution",
+      "    if (this.#ended) return;\n    try {\n      const result = await live.execution",
+      "    try {\n      const result = await live.execution",
     ],
     [
       "An abort has a text",
-      'error: text ?? "abort"',
-      'error: "abort"',
+      'rowError: text ?? "abort"',
+      'rowError: "abort"',
     ],
   ]),
   ...mutationsOf("run/run_recorder.ts", [
@@ -280,13 +280,13 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An ending ends the lease",
-      "transition, event, ends: true",
-      "transition, event",
+      "transition, event, result, ends: true",
+      "transition, event, result",
     ],
     [
       "Only a row that shall be written is",
-      "const transition = writesRow ? row : undefined;",
-      "const transition = row;",
+      "const transition = writesRow ? this.#endingRow(failure) : undefined;",
+      "const transition = this.#endingRow(failure);",
     ],
     [
       "A failure settles the step",

@@ -147,8 +147,8 @@ export const WRITE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "WRITE_STEPS writes the rows of the runs it allows",
-      "where rows.pipeline_run_id in (select pipeline_run_id from allowed)\n      or ",
-      "where ",
+      "rows.pipeline_run_id in (select pipeline_run_id from allowed)\n      or ",
+      "",
     ],
     [
       "WRITE_STEPS writes rows that need no lease",
@@ -177,8 +177,18 @@ export const WRITE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "WRITE_STEPS again skips the rows",
-      'from run)\n    ${unlessWritten("id")}',
-      "from run)",
+      'where ${isAllowed}\n    ${unlessWritten("id")}',
+      "where ${isAllowed}",
+    ],
+    [
+      "WRITE_STEPS writes the results only of runs it allows",
+      "${insertResults(sql.rows)} and ${isAllowed}",
+      "${insertResults(sql.rows)}",
+    ],
+    [
+      "WRITE_STEPS again skips the results",
+      'and ${isAllowed}\n    ${unlessWritten("pipeline_run_id, row_id")}',
+      "and ${isAllowed}",
     ],
     [
       "WRITE_STEPS again skips the events",
@@ -231,7 +241,17 @@ export const WRITE_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An event has the message of Errored",
-      'event.kind === "Errored" ? event.message : undefined',
+      "failureIn(event)?.message",
+      "undefined",
+    ],
+    [
+      "An event has the code of Errored",
+      "failureIn(event)?.code",
+      "undefined",
+    ],
+    [
+      "An event has the name of Errored",
+      "failureIn(event)?.name",
       "undefined",
     ],
     [

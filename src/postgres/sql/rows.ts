@@ -90,15 +90,10 @@ export const GET_RESULT = statement(
   { runId: "uuid" },
   ({ runId }) => `
   select x.result::text
-  from (
-    select r.id
-    from pipeline_runs r
-    where r.pipeline_run_id = ${runId} and ${isOfRun("r")}
-    ${NEWEST_FIRST}
-    limit 1
-  ) newest
-  join pipeline_run_results x
-    on x.pipeline_run_id = ${runId} and x.row_id = newest.id`,
+  from pipeline_run_results x
+  where x.pipeline_run_id = ${runId} and x.row_id = (
+    ${newestOf(runId, "r.id")}
+  )`,
 );
 
 /**
@@ -182,13 +177,16 @@ export function toRow(json: unknown): AttributedPipelineRunRow {
 export function newestRowOf(runId: string): string {
   return `
     select row_to_json(t)
-    from (
-      select ${ROW}
-      from pipeline_runs r
-      where r.pipeline_run_id = ${runId} and ${isOfRun("r")}
-      ${NEWEST_FIRST}
-      limit 1
-    ) t`;
+    from (${newestOf(runId, ROW)}) t`;
+}
+
+function newestOf(runId: string, columns: string): string {
+  return `
+    select ${columns}
+    from pipeline_runs r
+    where r.pipeline_run_id = ${runId} and ${isOfRun("r")}
+    ${NEWEST_FIRST}
+    limit 1`;
 }
 
 function list<C extends keyof typeof TABLES.pipeline_runs>(
