@@ -40,6 +40,8 @@ export {
   type DbPipelineWatcherOptions,
 } from "./src/cognee/db_pipeline_watcher.ts";
 export {
+  type InputIssue,
+  InvalidInputError,
   LeaseLostError,
   RegistryError,
   RegistryFullError,
@@ -102,6 +104,12 @@ export {
   runInfoForInitiated,
   runInfoForRunning,
 } from "./src/model/run_info.ts";
+export {
+  definePipeline,
+  type Pipeline,
+  type PipelineDefinition,
+  type PipelineRunSpec,
+} from "./src/run/pipeline.ts";
 export type { RunSpec } from "./src/run/run_spec.ts";
 export {
   ScopedRunWatcher,

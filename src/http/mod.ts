@@ -17,6 +17,7 @@
  */
 export { followRun, type FollowRunOptions } from "./client/follow_run.ts";
 export {
+  type ProblemDetail,
   ProblemError,
   type ProblemErrorOptions,
 } from "./wire/problem_error.ts";

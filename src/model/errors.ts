@@ -93,6 +93,29 @@ export class RepositoryError extends RegistryError {
   }
 }
 
+/** What is wrong with a part of an input. */
+export interface InputIssue {
+  /** What is wrong, in the words of the schema's library. */
+  readonly message: string;
+  /** The keys and indexes that lead to the part; empty for the whole input. */
+  readonly path: readonly PropertyKey[];
+}
+
+/** Thrown when the input of a pipeline is not what its schema says. */
+export class InvalidInputError extends RegistryError {
+  /** Always `"invalid_input"`. */
+  override readonly code = "invalid_input";
+  /** What is wrong. */
+  readonly issues: readonly InputIssue[];
+
+  /** Makes the error for a pipeline. */
+  constructor(pipelineName: string, issues: readonly InputIssue[]) {
+    super(`The input of pipeline ${pipelineName} is invalid`);
+    this.name = "InvalidInputError";
+    this.issues = issues;
+  }
+}
+
 /**
  * The abort reason of a run's work when its lease has expired and another
  * instance has ended the run.

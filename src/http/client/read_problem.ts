@@ -1,4 +1,4 @@
-import { ProblemError } from "../wire/problem_error.ts";
+import { type ProblemDetail, ProblemError } from "../wire/problem_error.ts";
 import { readBytes } from "../wire/read_bytes.ts";
 
 /** More than any readable problem takes, in bytes. */
@@ -12,7 +12,7 @@ const MAX_PROBLEM_BYTES = 64 * 1024;
  */
 export async function readProblem(
   response: Response,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<ProblemError> {
   const { status, headers } = response;
   const members = await readMembers(response, signal);
@@ -21,17 +21,25 @@ export async function readProblem(
     title: members.title,
     code: members.code,
     runId: members.pipeline_run_id,
+    errors: members.errors,
     headers: [...headers].filter(([name]) => name === "retry-after"),
   });
 }
 
-/** The string members of a problem; none if a proxy answers with its own page. */
+/** The members of a problem that are read. */
+interface Members {
+  title?: string;
+  code?: string;
+  detail?: string;
+  pipeline_run_id?: string;
+  errors?: ProblemDetail[];
+}
+
+/** The members of a problem; none if a proxy answers with its own page. */
 async function readMembers(
   { body, headers }: Response,
-  signal: AbortSignal,
-): Promise<
-  Partial<Record<"title" | "code" | "detail" | "pipeline_run_id", string>>
-> {
+  signal: AbortSignal | undefined,
+): Promise<Members> {
   const type = headers.get("Content-Type") ?? "";
   if (!/^application\/problem\+json\b/i.test(type)) {
     await body?.cancel();
@@ -40,8 +48,9 @@ async function readMembers(
   try {
     const bytes = await readBytes(body, MAX_PROBLEM_BYTES, signal);
     const problem = JSON.parse(new TextDecoder().decode(bytes));
-    const members = Object.entries(problem)
-      .filter(([, value]) => typeof value === "string");
+    const members = Object.entries(problem).filter(([name, value]) =>
+      name === "errors" ? Array.isArray(value) : typeof value === "string"
+    );
     return Object.fromEntries(members);
   } catch {
     return {};

@@ -16,7 +16,8 @@ export function jsonResponse(
 /** The response that reports a problem. */
 export function problemResponse(problem: ProblemError): Response {
   const { status, title, code, message: detail, runId, headers } = problem;
-  const body = { status, title, code, detail, pipeline_run_id: runId };
+  const errors = problem.errors.length === 0 ? undefined : problem.errors;
+  const body = { status, title, code, detail, pipeline_run_id: runId, errors };
   const type = "application/problem+json";
   return jsonResponse(body, { status, headers, type });
 }

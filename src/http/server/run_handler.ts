@@ -1,4 +1,5 @@
 import {
+  InvalidInputError,
   type RegistryError,
   RegistryFullError,
   RegistryShutdownError,
@@ -168,6 +169,14 @@ class RunHandler {
       const { code, message, runId } = error;
       return new ProblemError(409, message, { code, runId });
     }
+    if (error instanceof InvalidInputError) {
+      const { code, message, issues } = error;
+      const errors = issues.map(({ message, path }) => ({
+        detail: message,
+        pointer: `#${path.map((part) => `/${pointerPart(part)}`).join("")}`,
+      }));
+      return new ProblemError(422, message, { code, errors });
+    }
     if (error instanceof RegistryShutdownError) {
       return unavailable("This instance is shutting down", error);
     }
@@ -186,6 +195,12 @@ class RunHandler {
 function unavailable(detail: string, { code }: RegistryError): ProblemError {
   const headers = { "Retry-After": "1" };
   return new ProblemError(503, detail, { code, headers });
+}
+
+/** A reference token of a JSON Pointer in a URI fragment. */
+function pointerPart(part: PropertyKey): string {
+  const token = String(part).replaceAll("~", "~0").replaceAll("/", "~1");
+  return encodeURIComponent(token.toWellFormed());
 }
 
 function limitOf(request: Request): number {
@@ -230,7 +245,8 @@ function limitOf(request: Request): number {
  * lost there are reported by a `Lagged` event, and the stream goes on; a WebSocket is
  * closed.
  *
- * **Starting.** The body of `POST` is the pipeline's input. With `Prefer: wait` or
+ * **Starting.** The body of `POST` is the pipeline's input. If it is not what the
+ * pipeline's schema says, the response is 422 with the issues as `errors`. With `Prefer: wait` or
  * `Prefer: wait=SECONDS` (RFC 7240), the response is 200 with the outcome if the run
  * ends in time. The run continues if the client disconnects. Requests from browser
  * pages must be `application/json`, even without a body, because a foreign page

@@ -1,6 +1,7 @@
 import { checkDelay, checkInteger, checkType } from "../../arguments/checks.ts";
 import { contain } from "../../model/warning.ts";
 import type { PipelineWork } from "../../run/run_context.ts";
+import type { Pipeline } from "../../run/pipeline.ts";
 import type { RunSpec } from "../../run/run_spec.ts";
 import type { RunAction } from "./route.ts";
 
@@ -40,11 +41,12 @@ export type UpgradeWebSocket = (
 /** Options of {@linkcode createRunHandler}. */
 export interface RunHandlerOptions {
   /**
-   * The pipelines that `POST /pipelines/:name` starts, by name.
+   * The pipelines that `POST /pipelines/:name` starts: those of `definePipeline()`, or
+   * functions by name.
    *
    * @default {none}
    */
-  pipelines?: Readonly<Record<string, RequestedPipeline>>;
+  pipelines?: readonly Pipeline[] | Readonly<Record<string, RequestedPipeline>>;
   /**
    * Decides whether to allow a request, before anything is read. A refused request
    * about a run is answered with 404, as if the run did not exist; any other with
@@ -152,11 +154,20 @@ export function resolveRunHandlerOptions(
   if (upgradeWebSocket !== undefined) {
     checkType(`${here} upgradeWebSocket`, upgradeWebSocket, "function");
   }
-  for (const [name, pipeline] of Object.entries(pipelines)) {
+  const requested = isDefined(pipelines)
+    ? pipelines.map((pipeline) =>
+      [pipeline.name, requestedOf(pipeline)] as const
+    )
+    : Object.entries(pipelines);
+  for (const [name, pipeline] of requested) {
     checkType(`${here} pipeline ${name}`, pipeline, "function");
   }
+  const byName = new Map(requested);
+  if (byName.size < requested.length) {
+    throw new TypeError(`${here} pipelines must have different names`);
+  }
   return {
-    pipelines: new Map(Object.entries(pipelines)),
+    pipelines: byName,
     authorize,
     prefix,
     heartbeat,
@@ -165,6 +176,19 @@ export function resolveRunHandlerOptions(
     closeAfterErrored,
     upgradeWebSocket,
     onError: contain(onError),
+  };
+}
+
+function isDefined(
+  pipelines: NonNullable<RunHandlerOptions["pipelines"]>,
+): pipelines is readonly Pipeline[] {
+  return Array.isArray(pipelines);
+}
+
+function requestedOf(pipeline: Pipeline): RequestedPipeline {
+  return async (input, request) => {
+    const [spec, work] = await pipeline.prepare(input, request);
+    return { ...spec, work };
   };
 }
 

@@ -19,6 +19,14 @@ const TITLES: Readonly<Record<number, string>> = {
   503: "Service Unavailable",
 };
 
+/** What is wrong with one part of an input, as in the example of RFC 9457. */
+export interface ProblemDetail {
+  /** What is wrong. */
+  readonly detail: string;
+  /** Where: a JSON Pointer as a URI fragment (RFC 6901), such as `#/documents/0`. */
+  readonly pointer: string;
+}
+
 /** Options of {@linkcode ProblemError}. */
 export interface ProblemErrorOptions {
   /**
@@ -37,6 +45,8 @@ export interface ProblemErrorOptions {
   headers?: HeadersInit;
   /** The UUID of the run concerned, if there is one. */
   runId?: string;
+  /** What is wrong with the parts of an input. */
+  errors?: readonly ProblemDetail[];
   /** The underlying error; clients do not see it. */
   cause?: unknown;
 }
@@ -60,6 +70,8 @@ export class ProblemError extends RegistryError {
   readonly headers: Headers;
   /** The UUID of the run concerned, if there is one. */
   readonly runId: string | undefined;
+  /** What is wrong with the parts of an input; empty for other problems. */
+  readonly errors: readonly ProblemDetail[];
 
   /**
    * Creates a problem.
@@ -85,5 +97,6 @@ export class ProblemError extends RegistryError {
     this.title = options.title ?? TITLES[status] ?? "Error";
     this.headers = new Headers(options.headers);
     this.runId = options.runId;
+    this.errors = options.errors ?? [];
   }
 }
