@@ -140,7 +140,10 @@ async function check<S extends StandardSchemaV1>(
     name,
     result.issues.map(({ message, path = [] }) => ({
       message,
-      path: path.map((part) => typeof part === "object" ? part.key : part),
+      path: Array.from(
+        path,
+        (part) => typeof part === "object" ? part.key : part,
+      ),
     })),
   );
 }

@@ -208,6 +208,11 @@ export const RETENTION_MUTATIONS: readonly Mutation[] = [
       "[PRUNE_FIELDS, Infinity]",
     ],
     [
+      "Results stay for the retention of payload fields",
+      "[PRUNE_RESULTS, payloadRetention]",
+      "[PRUNE_RESULTS, Infinity]",
+    ],
+    [
       "Rows have a retention",
       "[PRUNE_ROWS, auditRetention]",
       "[PRUNE_ROWS, Infinity]",

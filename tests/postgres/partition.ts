@@ -5,6 +5,7 @@ const TABLES = [
   "pipeline_run_events",
   "pipeline_run_leases",
   "pipeline_run_payload_fields",
+  "pipeline_run_results",
 ];
 
 const PARTITIONS = 4;

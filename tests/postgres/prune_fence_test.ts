@@ -3,6 +3,7 @@ import {
   PRUNE_EVENTS,
   PRUNE_FIELDS,
   PRUNE_LEASES,
+  PRUNE_RESULTS,
   PRUNE_ROWS,
 } from "../../src/postgres/sql/retention.ts";
 import { OtherTransaction, RunTables } from "./run_tables.ts";
@@ -282,6 +283,24 @@ Deno.test("PRUNE_FIELDS deletes at most as many fields as it is told, the oldest
   }
   assertEquals(await pruneBy(tables, PRUNE_FIELDS, 2), 2);
   assertEquals(await keysOf(tables, runId), ["a"]);
+});
+
+Deno.test("PRUNE_RESULTS deletes at most as many old results as it is told, the oldest first", async () => {
+  await using tables = await RunTables.open();
+  const runId = crypto.randomUUID();
+  for (const hours of [0.9, 1.1, 2, 3]) {
+    await tables.sql`
+      insert into pipeline_run_results
+        (pipeline_run_id, row_id, result, created_at)
+      values (
+        ${runId}, gen_random_uuid(), ${String(hours)}::text::json,
+        now() - ${hours} * interval '1 hour'
+      )`;
+  }
+  assertEquals(await pruneBy(tables, PRUNE_RESULTS, 2), 2);
+  assertEquals(await tables.resultsOf(runId), [1.1, 0.9]);
+  assertEquals(await pruneBy(tables, PRUNE_RESULTS), 1);
+  assertEquals(await tables.resultsOf(runId), [0.9]);
 });
 
 Deno.test("PRUNE_FIELDS skips fields that are being set, and does not wait", async () => {

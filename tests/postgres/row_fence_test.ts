@@ -167,7 +167,7 @@ Deno.test("WRITE_WHOLE_RUNS writes rows and events once, though it is repeated",
       },
     },
   ];
-  const written = [row(runId)];
+  const written = [{ ...row(runId), result: '{"value":42}' }];
   const values = { rows: written, events, statementId: "1" };
   await tables.execute(WRITE_WHOLE_RUNS.first, values);
   await tables.execute(WRITE_WHOLE_RUNS.again, values);
@@ -186,6 +186,7 @@ Deno.test("WRITE_WHOLE_RUNS writes rows and events once, though it is repeated",
     },
   ]);
   assertEquals(await tables.statusesOf(runId), ["STARTED"]);
+  assertEquals(await tables.resultsOf(runId), [{ value: 42 }]);
 });
 
 for (

@@ -201,6 +201,14 @@ export class RunTables implements AsyncDisposable {
     return rows.map(({ event }) => event);
   }
 
+  /** The results of a run. */
+  async resultsOf(runId: string): Promise<unknown[]> {
+    const rows = await this.sql`
+      select result from pipeline_run_results
+      where pipeline_run_id = ${runId} order by created_at`;
+    return rows.map(({ result }) => result);
+  }
+
   /** The statuses of a run's rows in the order of their dates. */
   async statusesOf(runId: string): Promise<string[]> {
     const rows = await this.sql`

@@ -285,3 +285,28 @@ Deno.test("WRITE_STEPS returns a run that was followed while it waited for the l
   await other.commit();
   assertEquals((await written).followed, [claimed.runId]);
 });
+
+Deno.test("WRITE_STEPS writes the result with the row that ends the run, once, though it is repeated", async () => {
+  await using tables = await RunTables.open();
+  const claimed = new ClaimedRun(tables);
+  await claimed.begin();
+  const { runId, endingId } = claimed;
+  const row = { ...claimed.row(), id: endingId, result: '{"value":42}' };
+  const events = [claimed.event(2, "Completed")];
+  const change = { lastSeq: 2, endingId };
+  assertEquals(await claimed.write(change, events, [row]), []);
+  const { again } = WRITE_STEPS;
+  assertEquals(await claimed.write(change, events, [row], again), []);
+  assertEquals(await tables.resultsOf(runId), [{ value: 42 }]);
+});
+
+Deno.test("WRITE_STEPS writes no result of a run that is lost", async () => {
+  await using tables = await RunTables.open();
+  const claimed = new ClaimedRun(tables);
+  const { runId, endingId } = claimed;
+  const row = { ...claimed.row(), id: endingId, result: '{"value":42}' };
+  const events = [claimed.event(2, "Completed")];
+  const change = { lastSeq: 2, endingId };
+  assertEquals(await claimed.write(change, events, [row]), [runId]);
+  assertEquals(await tables.resultsOf(runId), []);
+});

@@ -288,11 +288,27 @@ export function testRepository(
         throw new Error("no");
       },
     };
-    for (const value of [undefined, () => {}, 1n, cycle, hostile]) {
+    for (
+      const value of [
+        undefined,
+        () => {},
+        1n,
+        cycle,
+        hostile,
+        NaN,
+        [undefined],
+        { a: new Map([[1, 2]]) },
+        new Uint8Array(2),
+        new Date(0),
+        new (class Point {
+          x = 1;
+        })(),
+      ]
+    ) {
       await assertRejects(
         () => repository.setPayloadField(runId, "key", value),
         TypeError,
-        "value must be JSON",
+        "must be JSON",
       );
     }
     let deep: unknown = 1;
@@ -307,6 +323,26 @@ export function testRepository(
 
   test("getPayload() is empty for a run that set none", async (repository) => {
     assertEquals(await repository.getPayload(crypto.randomUUID()), {});
+  });
+
+  test("getResult() gives the result of the newest row of a run", async (repository) => {
+    const pipelineRunId = crypto.randomUUID();
+    const read = () => repository.getResult!(pipelineRunId.toUpperCase());
+    assertEquals(await read(), undefined);
+    const complete = (result?: unknown) =>
+      repository.logPipelineRun(
+        transition("COMPLETED", { pipelineRunId }),
+        { result: result === undefined ? undefined : JSON.stringify(result) },
+      );
+    await complete({ value: { 'a"b': [1, null, "\\"] } });
+    assertEquals(await read(), { value: { 'a"b': [1, null, "\\"] } });
+    await complete({ error: "too large" });
+    assertEquals(await read(), { error: "too large" });
+    await complete();
+    assertEquals(await read(), undefined);
+    await complete({ value: null });
+    await repository.logPipelineRun(transition("STARTED", { pipelineRunId }));
+    assertEquals(await read(), undefined);
   });
 
   test("getPipelineRun() gives the newest row of a run", async (repository) => {
