@@ -27,6 +27,8 @@ import { transition } from "../repository/repository_contract.ts";
 import { type Database, openDatabase } from "./open_database.ts";
 import { statementName } from "./statement_name.ts";
 import { payloadOf } from "../payload_of.ts";
+import { erroredPhase } from "../../src/model/phase.ts";
+import type { PipelineWork } from "../../mod.ts";
 
 interface Opened extends AsyncDisposable {
   readonly database: Database;
@@ -986,4 +988,73 @@ Deno.test("PipelineRunRegistry.shutdown() returns by its timeout and names the r
   for (const { runId } of live) assert(named.has(runId));
   assert(!named.has(ended.runId));
   resolve();
+});
+
+Deno.test("PipelineRunRegistry.getResult() gives the result of another instance's run", async () => {
+  await using opened = await open();
+  await using repository = new PostgresPipelineRunRepository(
+    opened.database.sql,
+  );
+  await using other = new PipelineRunRegistry({ repository });
+  const works = [() => ({ chunks: [1, 2] }), () => new Date(0), () => {}];
+  const results = [];
+  for (const work of works) {
+    const { runId, durable } = await opened.registry.registerInline(
+      { pipelineName: "work" },
+      work,
+    );
+    assertEquals(durable, true);
+    results.push(await other.getResult(runId));
+  }
+  assertEquals(results, [
+    { value: { chunks: [1, 2] } },
+    { error: "Cannot store result: it must be JSON, received a Date" },
+    undefined,
+  ]);
+});
+
+Deno.test("RunFailure is the same for another instance, in the log, in the row and over HTTP", async () => {
+  await using opened = await open();
+  const { registry, database } = opened;
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await using other = new PipelineRunRegistry({ repository });
+  const handler = createRunHandler(other);
+  const fail: PipelineWork = () => {
+    throw new TypeError("boom");
+  };
+  const wait = () => new Promise<void>(() => {});
+  const runs = [
+    await registry.registerBackground({ pipelineName: "fails" }, fail),
+    await registry.registerBackground(
+      { pipelineName: "late", timeout: 1 },
+      wait,
+    ),
+    await registry.registerBackground({ pipelineName: "aborted" }, wait),
+    await registry.registerBackground({ pipelineName: "stopped" }, wait),
+  ];
+  await runs[2].abort("enough");
+  await registry.shutdown();
+  const told = [];
+  for (const { runId, outcome } of runs) {
+    const { phase } = await outcome;
+    const [event] = (await Array.fromAsync(other.subscribe(runId))).slice(-1);
+    assert(event.kind === "Errored");
+    assertEquals(erroredPhase(event), { ...phase });
+    assertEquals((await other.status(runId))?.phase, { ...phase });
+    const response = await handler(new Request(`http://host/runs/${runId}`));
+    const { code, message, name } = await response.json();
+    assertEquals(erroredPhase({ code, message, name }), { ...phase });
+    await database.sql`
+      delete from pipeline_run_events where pipeline_run_id = ${runId}`;
+    await database.sql`
+      delete from pipeline_run_leases where pipeline_run_id = ${runId}`;
+    assertEquals((await other.status(runId))?.phase, { ...phase });
+    told.push([code, message, name]);
+  }
+  assertEquals(told, [
+    ["work", "boom", "TypeError"],
+    ["timeout", "timed out after 1 ms", undefined],
+    ["aborted", "aborted: enough", undefined],
+    ["shutdown", "aborted", undefined],
+  ]);
 });
