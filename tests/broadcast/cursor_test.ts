@@ -1,5 +1,10 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { Cursor, OVER, WAIT } from "../../src/broadcast/cursor.ts";
+import {
+  Cursor,
+  type CursorOptions,
+  OVER,
+  WAIT,
+} from "../../src/broadcast/cursor.ts";
 import { Ring } from "../../src/broadcast/ring.ts";
 import { runMicrotasks } from "../assert_pending.ts";
 
@@ -10,9 +15,9 @@ const options = {
   lagged: (missed: number) => -missed,
 } as const;
 
-function open() {
+function open(rest: Partial<CursorOptions<number>> = {}) {
   const ring = new Ring<number>(2);
-  const cursor = new Cursor<number>(ring, options);
+  const cursor = new Cursor<number>(ring, { ...options, ...rest });
   const owner = {
     woken: 0,
     wake() {
@@ -36,6 +41,16 @@ Deno.test("Cursor.take() gives nothing after a lag that closes", () => {
   const { ring, cursor } = open();
   for (const chunk of [0, 1, 2]) ring.push(chunk);
   assertStrictEquals(cursor.take(), -1);
+  assertStrictEquals(cursor.take(), OVER);
+});
+
+Deno.test("Cursor.take() goes on after a lag before the first chunk, and closes after a later one", () => {
+  const { ring, cursor } = open({ initialLag: "skip" });
+  for (const chunk of [0, 1, 2]) ring.push(chunk);
+  assertStrictEquals(cursor.take(), -1);
+  assertStrictEquals(cursor.take(), 1);
+  for (const chunk of [3, 4, 5]) ring.push(chunk);
+  assertStrictEquals(cursor.take(), -2);
   assertStrictEquals(cursor.take(), OVER);
 });
 

@@ -26,6 +26,7 @@ const PRUNING = [
   "prune events",
   "prune leases",
   "prune payload fields",
+  "prune results",
   "prune rows",
 ];
 
@@ -63,6 +64,25 @@ Deno.test("PipelineRunRegistry.sweep() deletes payload fields and rows after the
   assertEquals(await registry.getPayload(runId), {});
 });
 
+for (const [years, isKept] of [[9, false], [11, true]] as const) {
+  const does = isKept ? "keeps" : "deletes";
+  Deno.test(`PipelineRunRegistry.sweep() ${does} a result of 10 years ago with a payloadRetention of ${years}`, async () => {
+    await using opened = await openAskedRegistry({
+      payloadRetention: years * 365 * DAY,
+    });
+    const { tables, registry } = opened;
+    const runId = await addOldRun(tables);
+    await tables.sql`
+      insert into pipeline_run_results
+      select pipeline_run_id, id, '{"value":1}', created_at from pipeline_runs`;
+    await registry.sweep();
+    assertEquals(
+      await registry.getResult(runId),
+      isKept ? { value: 1 } : undefined,
+    );
+  });
+}
+
 Deno.test("PipelineRunRegistry.sweep() keeps payload fields and rows for their retention", async () => {
   await using opened = await openAskedRegistry({
     payloadRetention: 11 * 365 * DAY,
@@ -88,7 +108,7 @@ Deno.test("PipelineRunRegistry.sweep() deletes payload fields and rows of runs t
   assertEquals(await registry.getPayload(runId), {});
   assertEquals(
     new Set(asked.filter((name) => PRUNING.includes(name))),
-    new Set(["prune payload fields", "prune rows"]),
+    new Set(["prune payload fields", "prune results", "prune rows"]),
   );
 });
 
