@@ -86,6 +86,8 @@ export type {
   ResultOf,
   RunContext,
   WorkOutput,
+  WorkResult,
+  YieldedBy,
 } from "./src/run/run_context.ts";
 export type {
   FollowedStream,
@@ -106,6 +108,8 @@ export {
 } from "./src/model/run_info.ts";
 export {
   definePipeline,
+  type InputSchema,
+  type InputSchemaResult,
   type Pipeline,
   type PipelineDefinition,
   type PipelineRunSpec,

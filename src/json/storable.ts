@@ -86,7 +86,8 @@ function changeIn(value: unknown, depth: number): Change | undefined {
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     return { path: "", found: `a ${prototype.constructor.name}` };
   }
-  for (const key of Object.keys(value)) {
+  // The prototype has no enumerable members, and for-in needs no array of the keys.
+  for (const key in value) {
     const member = (value as Record<string, unknown>)[key];
     if (member === undefined) continue;
     const change = changeIn(member, depth + 1);

@@ -1,8 +1,39 @@
-import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { checkType } from "../arguments/checks.ts";
 import { InvalidInputError } from "../model/errors.ts";
 import type { PipelineWork, RunContext, WorkOutput } from "./run_context.ts";
 import type { RunSpec } from "./run_spec.ts";
+
+/**
+ * A schema that checks the input of a pipeline: one of Zod, Valibot, ArkType or any other
+ * library that implements Standard Schema, of which this is the part used here:
+ * https://standardschema.dev/schema
+ *
+ * @typeParam I The type before the check.
+ * @typeParam C The type after it.
+ */
+export interface InputSchema<I = unknown, C = I> {
+  /** What the libraries implement. */
+  readonly "~standard": {
+    /** Checks a value. */
+    readonly validate: (
+      value: unknown,
+    ) => InputSchemaResult<C> | Promise<InputSchemaResult<C>>;
+    /** Holds the types. */
+    readonly types?: { readonly input: I; readonly output: C } | undefined;
+  };
+}
+
+/** The checked value, or what is wrong. */
+export type InputSchemaResult<C> =
+  | { readonly value: C; readonly issues?: undefined }
+  | {
+    readonly issues: readonly {
+      readonly message: string;
+      readonly path?:
+        | readonly (PropertyKey | { readonly key: PropertyKey })[]
+        | undefined;
+    }[];
+  };
 
 /** What a run of a pipeline has besides its work and the pipeline's name. */
 export type PipelineRunSpec = Omit<RunSpec, "pipelineName">;
@@ -11,25 +42,26 @@ export type PipelineRunSpec = Omit<RunSpec, "pipelineName">;
  * What {@linkcode definePipeline} makes a pipeline of.
  *
  * @typeParam N The pipeline's name.
- * @typeParam S The schema of its input.
+ * @typeParam I The type of its input before it is checked.
+ * @typeParam C The type of the checked input.
  * @typeParam P What its work publishes through its context.
  * @typeParam O What its work returns.
  */
 export interface PipelineDefinition<
   N extends string,
-  S extends StandardSchemaV1,
+  I,
+  C,
   P,
   O extends WorkOutput<P>,
 > {
   /** The pipeline's name: 1 to 512 characters. */
   name: N;
   /**
-   * Checks the input, and may change it: a schema of Zod, Valibot, ArkType or any other
-   * library that implements Standard Schema (https://standardschema.dev).
+   * Checks the input, and may change it.
    *
    * @default {any input is accepted}
    */
-  input?: S;
+  input?: InputSchema<I, C>;
   /**
    * The dataset, ids and limits of a run with this input. `request` is the request that
    * starts the run, if one does; its `signal` must not be the run's.
@@ -37,11 +69,11 @@ export interface PipelineDefinition<
    * @default {none}
    */
   spec?: (
-    input: StandardSchemaV1.InferOutput<S>,
+    input: C,
     request: Request | undefined,
   ) => PipelineRunSpec | Promise<PipelineRunSpec>;
   /** The work of a run with this input. */
-  run: (input: StandardSchemaV1.InferOutput<S>, run: RunContext<P>) => O;
+  run: (input: C, run: RunContext<P>) => O;
 }
 
 /**
@@ -101,12 +133,13 @@ export interface Pipeline<
  */
 export function definePipeline<
   const N extends string,
-  S extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>,
+  I = unknown,
+  C = I,
   P = unknown,
   O extends WorkOutput<P> = WorkOutput<P>,
 >(
-  definition: PipelineDefinition<N, S, P, O>,
-): Pipeline<N, StandardSchemaV1.InferInput<S>, P, O> {
+  definition: PipelineDefinition<N, I, C, P, O>,
+): Pipeline<N, I, P, O> {
   const { name, input: schema, spec, run } = definition;
   const here = "Cannot define pipeline:";
   checkType(`${here} name`, name, "string");
@@ -128,12 +161,12 @@ export function definePipeline<
 }
 
 /** The input as the schema has it. */
-async function check<S extends StandardSchemaV1>(
-  schema: S | undefined,
+async function check<C>(
+  schema: InputSchema<unknown, C> | undefined,
   input: unknown,
   name: string,
-): Promise<StandardSchemaV1.InferOutput<S>> {
-  if (schema === undefined) return input as StandardSchemaV1.InferOutput<S>;
+): Promise<C> {
+  if (schema === undefined) return input as C;
   const result = await schema["~standard"].validate(input);
   if (result.issues === undefined) return result.value;
   throw new InvalidInputError(

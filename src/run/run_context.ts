@@ -40,7 +40,7 @@ export interface RunContext<P = unknown> {
 }
 
 /** A value that a run can have as its result; whether it is JSON shows at run time. */
-type Returned =
+export type WorkResult =
   | undefined
   | void
   | null
@@ -61,11 +61,11 @@ type Returned =
  * @typeParam P The type of the values to publish.
  */
 export type WorkOutput<P = unknown> =
-  | Returned
+  | WorkResult
   | Iterable<P, unknown, undefined>
   | AsyncIterable<P, unknown, undefined>
   | PromiseLike<
-    | Returned
+    | WorkResult
     | Iterable<P, unknown, undefined>
     | AsyncIterable<P, unknown, undefined>
   >;
@@ -92,7 +92,8 @@ export type PipelineWork<
 > = (run: RunContext<P>) => O;
 
 /** What a work's output publishes; `never` if it publishes nothing. */
-type YieldOf<O> = O extends PromiseLike<infer Awaited> ? YieldOf<Awaited>
+export type YieldedBy<O> = O extends PromiseLike<infer Awaited>
+  ? YieldedBy<Awaited>
   : O extends string | readonly unknown[] ? never
   : O extends AsyncIterable<infer Y> ? Y
   : O extends Iterable<infer Y> ? Awaited<Y>
@@ -106,8 +107,8 @@ type YieldOf<O> = O extends PromiseLike<infer Awaited> ? YieldOf<Awaited>
  * @typeParam O What the work returns.
  */
 export type PublishedBy<P, O> = unknown extends P
-  ? [YieldOf<O>] extends [never] ? unknown : YieldOf<O>
-  : P | YieldOf<O>;
+  ? [YieldedBy<O>] extends [never] ? unknown : YieldedBy<O>
+  : P | YieldedBy<O>;
 
 /**
  * The type of a run's result.

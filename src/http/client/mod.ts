@@ -14,6 +14,11 @@
  *
  * @module
  */
+export type { RunEvent, RunEventBase } from "../../model/event.ts";
+export type { RunErrorCode, RunFailure } from "../../model/failure.ts";
+export type { RunPhase } from "../../model/phase.ts";
+export type { PipelineRunRow } from "../../model/row.ts";
+export type { Pipeline } from "../../run/pipeline.ts";
 export { followRun, type FollowRunOptions } from "./follow_run.ts";
 export {
   type ProblemDetail,
@@ -23,10 +28,10 @@ export {
 export {
   type ClientRun,
   createRunClient,
-  type InputOf,
-  type NameOf,
-  type PayloadOf,
-  type ResultOfPipeline,
+  type PipelineInput,
+  type PipelineNamed,
+  type PipelinePayload,
+  type PipelineResult,
   type RunClient,
   type RunClientOptions,
   type RunReference,

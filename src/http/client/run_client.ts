@@ -9,33 +9,26 @@ import type { ProblemError } from "../wire/problem_error.ts";
 import { followRun, type FollowRunOptions } from "./follow_run.ts";
 import { readProblem } from "./read_problem.ts";
 
-/** The names of pipelines. */
-export type NameOf<T extends readonly Pipeline[]> = T[number]["name"];
-
-/** The types of the pipelines with a name. */
-type TypesOf<T extends readonly Pipeline[], N> = NonNullable<
-  Extract<T[number], { name: N }>["~types"]
+/** The pipelines that have one of the names `N`. */
+export type PipelineNamed<T extends readonly Pipeline[], N> = Extract<
+  T[number],
+  { name: N }
 >;
 
 /** What a pipeline takes. */
-export type InputOf<T extends readonly Pipeline[], N> = TypesOf<T, N>["input"];
+export type PipelineInput<D extends Pipeline> = NonNullable<
+  D["~types"]
+>["input"];
 
-/** What a pipeline's runs publish. */
-export type PayloadOf<T extends readonly Pipeline[], N> = PublishedByTypes<
-  TypesOf<T, N>
->;
-
-/** What a pipeline's runs have as their result. */
-export type ResultOfPipeline<T extends readonly Pipeline[], N> = ResultOfTypes<
-  TypesOf<T, N>
->;
-
-// With one parameter each, they treat the pipelines one by one.
-type PublishedByTypes<Types> = Types extends { work: [infer P, infer O] }
+/** What the runs of a pipeline publish. */
+export type PipelinePayload<D extends Pipeline> = D extends
+  { readonly "~types"?: { readonly work: [infer P, infer O] } }
   ? PublishedBy<P, O>
   : never;
-type ResultOfTypes<Types> = Types extends { work: [unknown, infer O] }
-  ? ResultOf<O>
+
+/** What the runs of a pipeline have as their result. */
+export type PipelineResult<D extends Pipeline> = D extends
+  { readonly "~types"?: { readonly work: [unknown, infer O] } } ? ResultOf<O>
   : never;
 
 /**
@@ -98,18 +91,18 @@ export interface RunClient<T extends readonly Pipeline[]> {
    *
    * @returns The run, once it has begun.
    */
-  start<N extends NameOf<T>>(
+  start<N extends T[number]["name"]>(
     pipelineName: N,
-    input: InputOf<T, N>,
+    input: PipelineInput<PipelineNamed<T, N>>,
     options?: { signal?: AbortSignal },
   ): Promise<RunReference<N>>;
   /**
    * The events of a run, over one connection after another; see {@linkcode followRun}.
    */
-  follow<N extends NameOf<T> = NameOf<T>>(
+  follow<N extends T[number]["name"] = T[number]["name"]>(
     run: string | RunReference<N>,
     options?: Omit<FollowRunOptions, "fetch">,
-  ): ReadableStream<RunEvent<PayloadOf<T, N>>>;
+  ): ReadableStream<RunEvent<PipelinePayload<PipelineNamed<T, N>>>>;
   /**
    * Aborts a run.
    *
@@ -121,9 +114,9 @@ export interface RunClient<T extends readonly Pipeline[]> {
     reason?: string,
   ): Promise<"requested" | "ended">;
   /** The state of a run; `undefined` if the server knows none of this id. */
-  get<N extends NameOf<T> = NameOf<T>>(
+  get<N extends T[number]["name"] = T[number]["name"]>(
     run: string | RunReference<N>,
-  ): Promise<ClientRun<ResultOfPipeline<T, N>> | undefined>;
+  ): Promise<ClientRun<PipelineResult<PipelineNamed<T, N>>> | undefined>;
   /**
    * The newest row of each of the newest runs, newest first.
    *
