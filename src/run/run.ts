@@ -8,12 +8,7 @@ import {
 import { storableJson } from "../json/storable.ts";
 import { errorMessage } from "../model/error_message.ts";
 import { type LeaseLostError, RegistryShutdownError } from "../model/errors.ts";
-import {
-  abortFailure,
-  LEASE_EXPIRED,
-  type RunFailure,
-  workFailure,
-} from "../model/failure.ts";
+import { abortFailure, LEASE_EXPIRED, workFailure } from "../model/failure.ts";
 import { registryPipelineId } from "../model/ids.ts";
 import { erroredPhase, type RunPhase } from "../model/phase.ts";
 import type { RegistryWarning } from "../model/warning.ts";
@@ -23,6 +18,12 @@ import {
 } from "../repository/repository.ts";
 import type { LocalEvents, LoggedRun, RunLog } from "../repository/run_log.ts";
 import type { PipelineWork, RunContext } from "./run_context.ts";
+import {
+  outcomeOf,
+  type RunEnding,
+  type StoredResult,
+  storedResult,
+} from "./run_ending.ts";
 import type { RunEvents } from "./run_events.ts";
 import type { RunOutcome } from "./run_handle.ts";
 import { RunRecorder } from "./run_recorder.ts";
@@ -43,21 +44,6 @@ export interface RunDependencies {
   readonly onRefused: (run: Run) => void;
   /** Called when a run has ended and everything of it is written or given up. */
   readonly onFinished: (run: Run) => void;
-}
-
-/** A way for a run to end. */
-interface Ending {
-  /** Why it failed; `undefined` is completion. */
-  readonly failure?: RunFailure;
-  /** What the work threw. */
-  readonly cause?: unknown;
-  /** What the row says instead of the failure's message. */
-  readonly rowError?: string;
-  readonly writesRow: boolean;
-  /** The reason the signal fires with. */
-  readonly reason?: unknown;
-  /** What the work returned. */
-  readonly result?: unknown;
 }
 
 /** What a run needs until it has ended and is recorded. */
@@ -308,9 +294,10 @@ export class Run implements LoggedRun, WatchedRun {
     this.#ended = true;
     live.disarm?.();
     this.events.close();
-    const phase = withCause(erroredPhase(workFailure(error)), error);
+    const { runId } = this;
+    const phase = erroredPhase(workFailure(error));
     this.#live = undefined;
-    live.outcome.resolve({ runId: this.runId, phase, durable: false });
+    live.outcome.resolve({ runId, phase, durable: false });
     this.#dependencies.onRefused(this);
     live.onFinished?.();
   }
@@ -348,7 +335,7 @@ export class Run implements LoggedRun, WatchedRun {
     this.#end({ failure, cause, writesRow: true, reason: cause });
   }
 
-  #end(ending: Ending): void {
+  #end(ending: RunEnding): void {
     if (this.#ended) return;
     const live = this.#live!;
     live.throttle?.flush();
@@ -358,7 +345,7 @@ export class Run implements LoggedRun, WatchedRun {
     this.#conclude(ending, live);
   }
 
-  async #conclude(ending: Ending, live: LiveParts): Promise<void> {
+  async #conclude(ending: RunEnding, live: LiveParts): Promise<void> {
     const { failure, rowError, writesRow, result } = ending;
     const { begun, recorder, outcome } = live;
     if (this.#phase === PENDING) {
@@ -369,7 +356,8 @@ export class Run implements LoggedRun, WatchedRun {
       }
     }
     const last = this.events.last(failure);
-    const stored = result === undefined ? undefined : this.#stored(result);
+    const stored = storedResult(result, this.maxPayloadBytes);
+    if (stored?.error !== undefined) this.#warnOfResult(stored);
     const { durable, instead } = await recorder.ended({
       failure: failure && { ...failure, message: rowError ?? failure.message },
       event: last,
@@ -383,7 +371,9 @@ export class Run implements LoggedRun, WatchedRun {
       : COMPLETED;
     this.events.enqueue(event);
     this.events.close();
-    outcome.resolve(this.#outcome(ending, durable, stored?.error));
+    outcome.resolve(
+      outcomeOf(this.runId, this.#phase, durable, ending, stored?.error),
+    );
     recorder.whenIdle(() => {
       this.#live = undefined;
       this.#dependencies.onFinished(this);
@@ -391,36 +381,10 @@ export class Run implements LoggedRun, WatchedRun {
     });
   }
 
-  /** The result as it is stored, and the error if it cannot be. */
-  #stored(result: unknown): { json: string; error?: string } {
-    const { runId, maxPayloadBytes } = this;
-    try {
-      const name = "Cannot store result: it";
-      return {
-        json: `{"value":${storableJson(result, name, maxPayloadBytes)}}`,
-      };
-    } catch (cause) {
-      const error = errorMessage(cause);
-      const message = `The result of run ${runId} is not stored: ${error}`;
-      this.#dependencies.warn({ kind: "result", runId, message, cause });
-      return { json: JSON.stringify({ error }), error };
-    }
-  }
-
-  #outcome(
-    { cause, result }: Ending,
-    durable: boolean,
-    resultError: string | undefined,
-  ): RunOutcome {
+  #warnOfResult({ error, cause }: StoredResult): void {
     const { runId } = this;
-    const phase = this.#phase;
-    if (phase !== COMPLETED) {
-      return { runId, phase: withCause(phase, cause), durable };
-    }
-    if (result === undefined) return { runId, phase, durable };
-    return resultError === undefined
-      ? { runId, phase, durable, result }
-      : { runId, phase, durable, result, resultError };
+    const message = `The result of run ${runId} is not stored: ${error}`;
+    this.#dependencies.warn({ kind: "result", runId, message, cause });
   }
 
   /** Ends the run on timeout and when the caller's signal fires. */
@@ -442,12 +406,6 @@ export class Run implements LoggedRun, WatchedRun {
       stopListening();
     };
   }
-}
-
-/** A phase with what the work threw, for the caller that registered the run. */
-function withCause(phase: RunPhase, cause: unknown): RunPhase {
-  if (cause === undefined) return phase;
-  return Object.defineProperty({ ...phase }, "cause", { value: cause });
 }
 
 /** What the reason of a signal says; `undefined` for a signal aborted without one. */

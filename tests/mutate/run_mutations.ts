@@ -122,8 +122,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("run/run.ts", ["registry/registry_shutdown_test.ts"], [
     [
       "A run ends once",
-      "  #end(ending: Ending): void {\n    if (this.#ended) return;\n",
-      "  #end(ending: Ending): void {\n",
+      "  #end(ending: RunEnding): void {\n    if (this.#ended) return;\n",
+      "  #end(ending: RunEnding): void {\n",
     ],
     [
       "The ending is claimed at once",
