@@ -58,6 +58,7 @@ Deno.test("PipelineRunRegistry follows, repeats, aborts and prunes runs on hash 
           await run.setPayload("place", i);
           run.publish(1);
           if (i % 2 > 0) await forever();
+          return i;
         },
       );
       const kinds: string[] = [];
@@ -66,6 +67,8 @@ Deno.test("PipelineRunRegistry follows, repeats, aborts and prunes runs on hash 
         if (kind === "Yield" && i % 2 > 0) await other.abort(runId);
       }
       assert((await outcome).durable);
+      const result = i % 2 > 0 ? undefined : { value: i };
+      assertEquals(await other.getResult(runId), result);
       return kinds;
     });
     for (const [i, kinds] of (await Promise.all(seen)).entries()) {
@@ -73,14 +76,18 @@ Deno.test("PipelineRunRegistry follows, repeats, aborts and prunes runs on hash 
       assertEquals(kinds, ["1 Started", "2 Yield", `3 ${ending}`]);
     }
   }
-  for (const table of ["events", "leases", "payload_fields"]) {
+  for (const table of ["events", "leases", "payload_fields", "results"]) {
     assertEquals(await used(opened, `pipeline_run_${table}`), 4);
   }
   await opened.sql`
     update pipeline_run_leases set ended_at = now() - interval '1 hour'`;
   const eventsAndFields = 2 * 3 * 32 + 32;
-  assertEquals((await other.sweep()).pruned, eventsAndFields + 32);
-  for (const table of ["events", "leases", "payload_fields"]) {
+  const leasesAndResults = 32 + 2 * 16;
+  assertEquals(
+    (await other.sweep()).pruned,
+    eventsAndFields + leasesAndResults,
+  );
+  for (const table of ["events", "leases", "payload_fields", "results"]) {
     assertEquals(await used(opened, `pipeline_run_${table}`), 0);
   }
 });
