@@ -75,8 +75,8 @@ export interface PostgresPipelineRunRepositoryOptions {
    */
   logRetention?: number;
   /**
-   * How long payload fields stay after they were set and their run has ended, in
-   * milliseconds.
+   * How long payload fields stay after they were set and their run has ended, and results
+   * after their run has ended, in milliseconds.
    *
    * @default {Infinity}
    */

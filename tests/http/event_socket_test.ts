@@ -80,6 +80,23 @@ Deno.test("createRunHandler() sends the frames of a live run as they come", asyn
   assertEquals(code, 1000);
 });
 
+Deno.test("createRunHandler() sends what is held to a WebSocket that comes late", async () => {
+  await using served = serve();
+  await served.registry.registerInline(
+    { ...SPEC, runId: RUN_ID },
+    ({ publish }) => {
+      for (let n = 0; n < 200; n++) publish(n);
+    },
+  );
+  const { frames, code } = await receive(served, events);
+  assertEquals(frames.length, 64);
+  assertEquals([frames[0], frames.at(-1)], [
+    frame("Yield", 137),
+    frame("Completed"),
+  ]);
+  assertEquals(code, 1000);
+});
+
 Deno.test("createRunHandler() closes a WebSocket after Errored, unless closeAfterErrored is false", async () => {
   const fail = () => Promise.reject(new Error("boom"));
   await using closing = serve();

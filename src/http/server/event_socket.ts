@@ -18,13 +18,16 @@ const FAILED = 1011;
  * cancels the stream when the socket closes.
  *
  * @param socket The socket, which may not be open yet.
+ * @param after Where the events begin; without it, the viewer may have come late.
  * @returns When the last event is sent. It rejects if the events fail.
  */
 export async function sendEvents(
   socket: WebSocket,
   events: ReadableStream<RunEvent>,
   { maxBufferedBytes, closeAfterErrored }: RunHandlerSettings,
+  after: number | undefined,
 ): Promise<void> {
+  let mayBeLate = after === undefined;
   const reader = events.getReader();
   const closed = new AbortController();
   socket.addEventListener("close", () => {
@@ -40,9 +43,12 @@ export async function sendEvents(
       const { done, value: event } = await reader.read();
       if (closed.signal.aborted) return;
       if (done) return close(GOING_AWAY, "The instance is shutting down");
-      if (event.kind === "Lagged") {
+      // cognee has no message for what a viewer missed that came late.
+      if (event.kind === "Lagged" && !mayBeLate) {
         return close(FAILED, `Too slow: ${event.missed} events were missed`);
       }
+      mayBeLate = false;
+      if (event.kind === "Lagged") continue;
       socket.send(frameJson(event));
       if (event.kind === "Completed") return close(OVER, "The run has ended");
       if (event.kind === "Errored") {

@@ -99,7 +99,7 @@ export function eventSocketResponse(
   if (events === undefined) {
     closeOnceOpen(socket, status !== undefined);
   } else {
-    sendEvents(socket, events, settings)
+    sendEvents(socket, events, settings, start?.after)
       .catch((error) => settings.onError(error, request));
   }
   return response;

@@ -243,7 +243,7 @@ function limitOf(request: Request): number {
  * a log, up to 64 KiB more that were read from it; for a WebSocket,
  * `maxBufferedBytes`. Later events stay in the run's broadcast or in the log. Events
  * lost there are reported by a `Lagged` event, and the stream goes on; a WebSocket is
- * closed.
+ * closed, unless they were lost before it came.
  *
  * **Starting.** The body of `POST` is the pipeline's input. If it is not what the
  * pipeline's schema says, the response is 422 with the issues as `errors`. With `Prefer: wait` or
