@@ -1,5 +1,5 @@
 import { basename, relative } from "node:path";
-import type { PipelineWork } from "../../mod.ts";
+import type { RunContext } from "../../mod.ts";
 import { findFiles } from "./find_files.ts";
 import { TermCounter } from "./term_counter.ts";
 import type { TermCounts } from "./term_counts.ts";
@@ -30,76 +30,73 @@ export const NO_PROGRESS: IndexProgress = {
 };
 
 /**
- * Makes the work of one run: it reads the text files of a path in chunks, counts
- * their terms, and stores the counts of each file.
+ * The work of one run: it reads the text files of a path in chunks, counts their
+ * terms, and stores the counts of each file.
  *
  * It publishes its progress, and sets the payload fields `path`, `files`,
  * `terms` and `skipped`. In a folder it skips files that are not text or cannot
  * be read; it fails if it skips all of them.
  */
-export function indexFiles(
+export async function* indexFiles(
   path: string,
   store: TermCounts,
-): PipelineWork<IndexProgress> {
-  return async function* (
-    { runId, signal, setPayload },
-  ): AsyncGenerator<IndexProgress> {
-    await setPayload("path", path);
-    const { isDirectory, isFile } = await readable(path, Deno.stat(path));
-    if (!isDirectory && !isFile) {
-      throw new Error(`${path} is neither a file nor a folder`);
-    }
+  { runId, signal, setPayload }: RunContext<IndexProgress>,
+): AsyncGenerator<IndexProgress, void, undefined> {
+  await setPayload("path", path);
+  const { isDirectory, isFile } = await readable(path, Deno.stat(path));
+  if (!isDirectory && !isFile) {
+    throw new Error(`${path} is neither a file nor a folder`);
+  }
 
-    const files: string[] = [];
-    const progress = { ...NO_PROGRESS };
-    if (isFile) files.push(path);
-    else {
-      const found = findFiles(path);
-      while (true) {
-        signal.throwIfAborted();
-        const { done, value } = await readable(path, found.next());
-        if (done) break;
-        files.push(...value);
-        yield { ...progress, files: files.length };
-      }
+  const files: string[] = [];
+  const progress = { ...NO_PROGRESS };
+  if (isFile) files.push(path);
+  else {
+    const found = findFiles(path);
+    while (true) {
+      signal.throwIfAborted();
+      const { done, value } = await readable(path, found.next());
+      if (done) break;
+      files.push(...value);
+      yield { ...progress, files: files.length };
     }
-    progress.files = files.length;
+  }
+  progress.files = files.length;
 
-    for (const file of files) {
-      progress.file = isFile ? basename(path) : relative(path, file);
-      const counter = new TermCounter();
-      const before = progress.terms;
-      try {
-        for await (const text of readText(file)) {
-          signal.throwIfAborted();
-          counter.add(text);
-          yield { ...progress, terms: before + counter.total };
-        }
-        counter.end();
-      } catch (error) {
+  for (const file of files) {
+    progress.file = isFile ? basename(path) : relative(path, file);
+    const counter = new TermCounter();
+    const before = progress.terms;
+    try {
+      for await (const text of readText(file)) {
         signal.throwIfAborted();
-        if (isFile) throw unreadable(path, error);
-        progress.skipped++;
-        progress.done++;
-        continue;
+        counter.add(text);
+        yield { ...progress, terms: before + counter.total };
       }
-      await store.add(runId, progress.file, counter.counts, signal);
-      progress.terms += counter.total;
+      counter.end();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (isFile) throw unreadable(path, error);
+      progress.skipped++;
       progress.done++;
-      yield { ...progress };
+      continue;
     }
-
+    await store.add(runId, progress.file, counter.counts, signal);
+    progress.terms += counter.total;
+    progress.done++;
     yield { ...progress };
-    const { skipped, terms } = progress;
-    await Promise.all([
-      setPayload("files", files.length - skipped),
-      setPayload("terms", terms),
-      setPayload("skipped", skipped),
-    ]);
-    if (skipped === files.length) {
-      throw new Error(`no text files in ${path}`);
-    }
-  };
+  }
+
+  yield { ...progress };
+  const { skipped, terms } = progress;
+  await Promise.all([
+    setPayload("files", files.length - skipped),
+    setPayload("terms", terms),
+    setPayload("skipped", skipped),
+  ]);
+  if (skipped === files.length) {
+    throw new Error(`no text files in ${path}`);
+  }
 }
 
 async function readable<T>(path: string, reading: Promise<T>): Promise<T> {

@@ -1,6 +1,5 @@
-import type { PipelineRunRegistry, RunHandle } from "../../mod.ts";
 import { auditTable } from "./audit_table.ts";
-import { indexFiles, type IndexProgress } from "./index_files.ts";
+import { indexFiles } from "./index_files.ts";
 import { LiveLines } from "./live_lines.ts";
 import type { Database } from "./open_database.ts";
 import { openPipelines } from "./open_pipelines.ts";
@@ -19,11 +18,6 @@ export interface IndexPathsOptions {
   readonly terminal: Terminal;
   /** Aborts the runs when it fires. */
   readonly signal: AbortSignal;
-}
-
-interface PathRun {
-  readonly path: string;
-  readonly run: RunHandle;
 }
 
 /**
@@ -45,18 +39,29 @@ export async function indexPaths(
   );
   const { repository, registry, store } = pipelines;
 
-  const runs = await Promise.all(paths.map(async (path): Promise<PathRun> => {
-    const run = await registry.registerBackground(
-      { pipelineName: "index_files", signal },
-      indexFiles(path, store),
-    );
-    return { path, run };
+  const runs = await Promise.all(
+    paths.map((path) =>
+      registry.registerBackground(
+        { pipelineName: "index_files", signal },
+        (run) => indexFiles(path, store, run),
+      )
+    ),
+  );
+  // Each run has a line of its own.
+  await Promise.all(runs.map(async (run, index) => {
+    const line = new ProgressLine(paths[index]);
+    for await (const event of run.subscribe({ lag: "skip" })) {
+      line.update(event);
+      if (line.isFinal || event.kind === "Yield") {
+        lines.set(index, line.toString(lines.width), line.isFinal);
+      }
+    }
   }));
-  await showProgress(registry, runs, lines);
+  lines.close();
 
   const completed: string[] = [];
-  for (const { run } of runs) {
-    const { runId, phase } = await run.outcome;
+  for (const { outcome } of runs) {
+    const { runId, phase } = await outcome;
     if (phase.name === "Errored") {
       console.error(
         `Run ${runId.slice(0, 8)} failed: ${printable(phase.message)}`,
@@ -73,25 +78,6 @@ export async function indexPaths(
     console.log(`\nTop terms\n${terms.join("\n")}`);
   }
   return completed.length === runs.length;
-}
-
-/** Shows the progress of each run in a line of its own until all have ended. */
-async function showProgress(
-  registry: PipelineRunRegistry,
-  runs: readonly PathRun[],
-  lines: LiveLines,
-): Promise<void> {
-  await Promise.all(runs.map(async ({ path, run: { runId } }, index) => {
-    const line = new ProgressLine(path);
-    const events = registry.subscribe<IndexProgress>(runId, { lag: "skip" });
-    for await (const event of events) {
-      line.update(event);
-      if (line.isFinal || event.kind === "Yield") {
-        lines.set(index, line.toString(lines.width), line.isFinal);
-      }
-    }
-  }));
-  lines.close();
 }
 
 function termTable(terms: readonly TopTerm[]): string[] {

@@ -1,4 +1,4 @@
-import type { PipelineWork } from "../../mod.ts";
+import type { RunContext } from "../../mod.ts";
 import { type IndexProgress, NO_PROGRESS } from "./index_files.ts";
 import { TermCounter } from "./term_counter.ts";
 import type { TermCounts } from "./term_counts.ts";
@@ -8,32 +8,29 @@ const MAX_PARTS = 100;
 const LABEL_LENGTH = 60;
 
 /**
- * Makes the work of one run: it counts the terms of a text part by part, as
- * `indexFiles()` does file by file.
+ * The work of one run: it counts the terms of a text part by part, as `indexFiles()`
+ * does file by file.
  */
-export function indexText(
+export async function* indexText(
   text: string,
   store: TermCounts,
-): PipelineWork<IndexProgress> {
-  return async function* (
-    { runId, signal, setPayload },
-  ): AsyncGenerator<IndexProgress> {
-    await setPayload("text", text.trim().slice(0, LABEL_LENGTH));
-    const parts = partsOf(text);
-    const progress = { ...NO_PROGRESS, files: parts.length };
-    for (const part of parts) {
-      signal.throwIfAborted();
-      progress.file = `part ${progress.done + 1}`;
-      const counter = new TermCounter();
-      counter.add(part);
-      counter.end();
-      await store.add(runId, progress.file, counter.counts, signal);
-      progress.terms += counter.total;
-      progress.done++;
-      yield { ...progress };
-    }
-    await setPayload("terms", progress.terms);
-  };
+  { runId, signal, setPayload }: RunContext<IndexProgress>,
+): AsyncGenerator<IndexProgress, void, undefined> {
+  await setPayload("text", text.trim().slice(0, LABEL_LENGTH));
+  const parts = partsOf(text);
+  const progress = { ...NO_PROGRESS, files: parts.length };
+  for (const part of parts) {
+    signal.throwIfAborted();
+    progress.file = `part ${progress.done + 1}`;
+    const counter = new TermCounter();
+    counter.add(part);
+    counter.end();
+    await store.add(runId, progress.file, counter.counts, signal);
+    progress.terms += counter.total;
+    progress.done++;
+    yield { ...progress };
+  }
+  await setPayload("terms", progress.terms);
 }
 
 /** Cuts the text between lines into parts of similar length. */

@@ -21,7 +21,7 @@ export class ProgressLine {
         this.#state = "started";
         break;
       case "Yield": {
-        this.#progress = event.payload ?? this.#progress;
+        this.#progress = event.payload;
         const { file, files, done } = this.#progress;
         this.#state = file === ""
           ? "listing"

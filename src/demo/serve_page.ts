@@ -1,15 +1,11 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { delay } from "@std/async/delay";
-import type { PipelineWork } from "../../mod.ts";
-import {
-  createRunHandler,
-  ProblemError,
-  type RequestedPipeline,
-} from "../http/mod.ts";
+import { definePipeline, type RunContext } from "../../mod.ts";
+import { createRunHandler } from "../http/mod.ts";
 import { indexFiles, type IndexProgress } from "./index_files.ts";
 import { indexText } from "./index_text.ts";
 import type { Database } from "./open_database.ts";
 import { openPipelines } from "./open_pipelines.ts";
-import type { TermCounts } from "./term_counts.ts";
 import { errorMessage } from "./terminal.ts";
 
 /** The longest pause between steps that the page may ask for, in milliseconds. */
@@ -50,12 +46,20 @@ export async function servePage(
   );
   const { registry, store } = pipelines;
   const handler = createRunHandler(registry, {
-    pipelines: {
-      index_files: (input) => ({
-        work: paced(indexFiles(sample, store), pauseOf(input)),
+    pipelines: [
+      definePipeline({
+        name: "index_files",
+        input: inputSchema({ hasText: false }),
+        run: ({ pause }, run) =>
+          paced(indexFiles(sample, store, run), pause, run),
       }),
-      index_text: requestText(store),
-    },
+      definePipeline({
+        name: "index_text",
+        input: inputSchema({ hasText: true }),
+        run: ({ text, pause }, run) =>
+          paced(indexText(text, store, run), pause, run),
+      }),
+    ],
   });
   const page = await readPage();
   const hardStop = new AbortController();
@@ -95,36 +99,33 @@ export async function servePage(
   await server.finished;
 }
 
-function requestText(store: TermCounts): RequestedPipeline {
-  return (input) => {
-    const { text } = (input ?? {}) as { text?: unknown };
-    if (typeof text !== "string" || text.trim() === "") {
-      throw new ProblemError(422, "There is no text to index");
+/** The schema of what the page sends. */
+function inputSchema(
+  { hasText }: { hasText: boolean },
+): StandardSchemaV1<unknown, { text: string; pause: number }> {
+  const validate = (given: unknown) => {
+    const { text = "", pause = 0 } = Object(given);
+    if (hasText && (typeof text !== "string" || text.trim() === "")) {
+      return { issues: [{ message: "There is no text to index" }] };
     }
-    return { work: paced(indexText(text, store), pauseOf(input)) };
+    if (typeof pause === "number" && pause >= 0 && pause <= MAX_PAUSE) {
+      return { value: { text, pause } };
+    }
+    return { issues: [{ message: `pause must be from 0 to ${MAX_PAUSE}` }] };
   };
-}
-
-function pauseOf(input: unknown): number {
-  const { pause = 0 } = (input ?? {}) as { pause?: unknown };
-  if (typeof pause === "number" && pause >= 0 && pause <= MAX_PAUSE) {
-    return pause;
-  }
-  throw new ProblemError(422, `pause must be from 0 to ${MAX_PAUSE}`);
+  return { "~standard": { version: 1, vendor: "demo", validate } };
 }
 
 /** Adds a pause after each step, so that people can watch the run. */
-function paced(
-  work: PipelineWork<IndexProgress>,
+async function* paced(
+  steps: AsyncIterable<IndexProgress>,
   pause: number,
-): PipelineWork<IndexProgress> {
-  if (pause === 0) return work;
-  return async function* (run): AsyncGenerator<IndexProgress> {
-    for await (const step of work(run) as AsyncIterable<IndexProgress>) {
-      yield step;
-      await delay(pause, { signal: run.signal });
-    }
-  };
+  { signal }: RunContext<IndexProgress>,
+): AsyncGenerator<IndexProgress, void, undefined> {
+  for await (const step of steps) {
+    yield step;
+    if (pause > 0) await delay(pause, { signal });
+  }
 }
 
 /** Reads the page with `fetch()`, which also works for a module from a registry. */
