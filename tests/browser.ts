@@ -7,7 +7,7 @@ const PATHS = [
 ];
 
 /** The path of Chromium: `CHROMIUM`, or where systems install it. */
-export const chromiumPath: string | undefined = [
+const chromiumPath: string | undefined = [
   Deno.env.get("CHROMIUM"),
   ...PATHS,
 ].find((path) => path !== undefined && isFile(path));
@@ -20,7 +20,7 @@ if (chromiumPath === undefined) {
 }
 
 /** Starts a browser that makes no requests of its own. */
-export async function startBrowser(): Promise<Browser & AsyncDisposable> {
+async function startBrowser(): Promise<Browser & AsyncDisposable> {
   return await chromium.launch({
     executablePath: chromiumPath,
     args: [
@@ -32,6 +32,28 @@ export async function startBrowser(): Promise<Browser & AsyncDisposable> {
       "--disable-component-update",
       "--disable-sync",
     ],
+  });
+}
+
+/** Adds a test in a browser; it is ignored if none is installed. */
+export function testInBrowser(
+  name: string,
+  test: (browser: Browser) => Promise<void>,
+): void {
+  Deno.test({
+    name,
+    ignore: chromiumPath === undefined,
+    // The driver's process and its pipes outlive the test.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      const browser = await startBrowser();
+      try {
+        await test(browser);
+      } finally {
+        await browser.close();
+      }
+    },
   });
 }
 

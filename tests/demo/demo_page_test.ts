@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Browser, Page } from "playwright-core";
-import { chromiumPath, startBrowser } from "./browser.ts";
+import { testInBrowser } from "../browser.ts";
 import { Demo } from "./demo_process.ts";
 import { InstanceProcess } from "../postgres/instance_process.ts";
 import { startPostgresServer } from "../../bench/postgres_server.ts";
@@ -9,28 +9,6 @@ import { openDatabase } from "../postgres/open_database.ts";
 /** A text whose indexing takes some seconds in slow mode. */
 const TEXT = Array.from({ length: 60 }, (_, i) => `line number ${i}`)
   .join("\n");
-
-/** Adds a test in a browser; it is ignored if none is installed. */
-function testInBrowser(
-  name: string,
-  test: (browser: Browser) => Promise<void>,
-): void {
-  Deno.test({
-    name,
-    ignore: chromiumPath === undefined,
-    // The driver's process and its pipes outlive the test.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      const browser = await startBrowser();
-      try {
-        await test(browser);
-      } finally {
-        await browser.close();
-      }
-    },
-  });
-}
 
 /** A demo that serves its page. */
 class ServedDemo implements AsyncDisposable {

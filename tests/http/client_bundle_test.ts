@@ -1,41 +1,39 @@
 import { assert, assertEquals } from "@std/assert";
-import { buildSync } from "esbuild";
 import { gzipSync } from "node:zlib";
+import { type Bundle, bundle } from "./bundle.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
+const FOLLOW_RUN = bundle(
+  'export { followRun } from "./src/http/client/follow_run.ts"',
+);
+const CLIENT = bundle('export * from "./src/http/client/mod.ts"');
 
-/** The most that the client may take after gzip, in bytes. */
-const MAX_BYTES = 4_000;
+function assertSmall({ code }: Bundle, most: number): void {
+  const bytes = gzipSync(code, { level: 9 }).length;
+  assert(bytes <= most, `it takes ${bytes} bytes, at most ${most}`);
+}
 
-/**
- * The client in a bundle for browsers. It is built before the tests begin: esbuild
- * keeps the worker that it builds with.
- */
-const { outputFiles: [BUNDLE], metafile: { inputs: FILES } } = buildSync({
-  stdin: {
-    contents: 'export { followRun } from "./src/http/client/follow_run.ts"',
-    resolveDir: ROOT,
-    loader: "ts",
-  },
-  absWorkingDir: ROOT,
-  alias: { "@std/async": `${ROOT}tests/std/async` },
-  bundle: true,
-  minify: true,
-  format: "esm",
-  platform: "browser",
-  write: false,
-  metafile: true,
-});
+/** The files of the server, and those that are not of this package, as npm's. */
+function foreignFiles({ files }: Bundle): string[] {
+  return files.filter((file) =>
+    /^src\/(http\/server|registry|postgres|json)\//.test(file) ||
+    !/^(src\/|tests\/std\/async\/|<stdin>$)/.test(file)
+  );
+}
 
 Deno.test("followRun is small in a bundle for browsers", () => {
-  const bytes = gzipSync(BUNDLE.contents, { level: 9 }).length;
-  assert(bytes <= MAX_BYTES, `it takes ${bytes} bytes, at most ${MAX_BYTES}`);
+  assertSmall(FOLLOW_RUN, 4_000);
 });
 
 Deno.test("followRun brings nothing of the server into a bundle", () => {
-  assert("src/http/client/follow_run.ts" in FILES);
-  const ofServer = Object.keys(FILES).filter((file) =>
-    /^src\/(http\/server|registry|postgres|json)\//.test(file)
-  );
-  assertEquals(ofServer, []);
+  assert(FOLLOW_RUN.files.includes("src/http/client/follow_run.ts"));
+  assertEquals(foreignFiles(FOLLOW_RUN), []);
+});
+
+Deno.test("createRunClient() is small in a bundle for browsers, with all of its entry", () => {
+  assertSmall(CLIENT, 6_000);
+});
+
+Deno.test("createRunClient() brings nothing of the server or of npm into a bundle", () => {
+  assert(CLIENT.files.includes("src/http/client/run_client.ts"));
+  assertEquals(foreignFiles(CLIENT), []);
 });
