@@ -234,6 +234,21 @@ Deno.test("RunClient.get() is undefined for an unknown run", async () => {
   assertEquals(await client.get(RUN_ID), undefined);
 });
 
+Deno.test("RunClient.get() rejects if there is no handler at the origin, or the id is none", async () => {
+  await using registry = new PipelineRunRegistry();
+  const elsewhere = connect(registry, { prefix: "/api" });
+  const problem = await assertRejects(
+    () => elsewhere.client.get(RUN_ID),
+    ProblemError,
+    "There is nothing here",
+  );
+  assertEquals(problem.status, 404);
+  const { client } = connect(registry);
+  for (const runId of ["a/events", ".."]) {
+    await assertRejects(() => client.get(runId), ProblemError);
+  }
+});
+
 Deno.test("RunClient.get() rejects with a problem of another kind", async () => {
   await using registry = new PipelineRunRegistry();
   const { client } = connect(registry, {

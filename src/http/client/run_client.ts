@@ -217,12 +217,18 @@ class HttpRunClient {
   ): Promise<"requested" | "ended"> {
     const url = this.urlOf(run);
     if (reason !== undefined) url.searchParams.set("reason", reason);
-    const found = await this.#json(url, { method: "DELETE" }, 409);
+    const init = { method: "DELETE" };
+    const found = await this.#json(url, init, ({ status }) => status === 409);
     return found === undefined ? "ended" : "requested";
   }
 
   async get(run: string | RunReference): Promise<ClientRun | undefined> {
-    const found = await this.#json(this.urlOf(run), {}, 404);
+    // Another 404 says nothing of the run: there is no handler at this URL.
+    const found = await this.#json(
+      this.urlOf(run),
+      {},
+      ({ code }) => code === "unknown_run",
+    );
     return found === undefined ? undefined : toRun(found as WireRun);
   }
 
@@ -237,16 +243,20 @@ class HttpRunClient {
   }
 
   /**
-   * The JSON of a response; `undefined` if its status is `none`.
+   * The JSON of a response; `undefined` if it is a problem that is `expected`.
    *
    * @throws {ProblemError} If it is another error.
    */
-  async #json(url: URL, init: RequestInit, none?: number): Promise<unknown> {
+  async #json(
+    url: URL,
+    init: RequestInit,
+    expected: (problem: ProblemError) => boolean = () => false,
+  ): Promise<unknown> {
     const fetch = this.#fetch;
     const response = await fetch(url, { cache: "no-store", ...init });
     if (response.ok) return await response.json();
-    const problem: ProblemError = await readProblem(response);
-    if (response.status === none) return undefined;
+    const problem = await readProblem(response);
+    if (expected(problem)) return undefined;
     throw problem;
   }
 }
