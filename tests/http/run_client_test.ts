@@ -22,6 +22,7 @@ import {
   KNOWN,
   noop,
   OTHER_RUN_ID,
+  PIPELINE_ID,
   RUN_ID,
   SPEC,
 } from "../known_run.ts";
@@ -234,19 +235,28 @@ Deno.test("RunClient.get() is undefined for an unknown run", async () => {
   assertEquals(await client.get(RUN_ID), undefined);
 });
 
-Deno.test("RunClient.get() rejects if there is no handler at the origin, or the id is none", async () => {
+Deno.test("RunClient.get() rejects if there is no handler at the origin", async () => {
   await using registry = new PipelineRunRegistry();
-  const elsewhere = connect(registry, { prefix: "/api" });
+  const { client } = connect(registry, { prefix: "/api" });
   const problem = await assertRejects(
-    () => elsewhere.client.get(RUN_ID),
+    () => client.get(RUN_ID),
     ProblemError,
     "There is nothing here",
   );
-  assertEquals(problem.status, 404);
+  assertEquals([problem.status, problem.code], [404, "problem"]);
+});
+
+Deno.test("RunClient.get() rejects if the id is no UUID, and escapes it", async () => {
+  await using registry = new PipelineRunRegistry();
   const { client } = connect(registry);
-  for (const runId of ["a/events", ".."]) {
-    await assertRejects(() => client.get(runId), ProblemError);
+  for (const runId of ["a/events", "a?b", "a/b"]) {
+    await assertRejects(
+      () => client.get(runId),
+      ProblemError,
+      "The run id must be a UUID",
+    );
   }
+  await assertRejects(() => client.get(".."), ProblemError);
 });
 
 Deno.test("RunClient.get() rejects with a problem of another kind", async () => {
@@ -347,6 +357,21 @@ Deno.test("RunClient.list() lists the newest runs, of one dataset or of all", as
   );
 });
 
+Deno.test("RunClient.list() leaves out what a row does not have", async () => {
+  await using registry = new PipelineRunRegistry();
+  const { client } = connect(registry);
+  const row = {
+    id: OTHER_RUN_ID,
+    status: "DATASET_PROCESSING_INITIATED",
+    pipelineRunId: RUN_ID,
+    pipelineName: "ingest",
+    pipelineId: PIPELINE_ID,
+  } as const;
+  await registry.repository.logPipelineRun(row);
+  const [{ createdAt: _at, ...listed }] = await client.list();
+  assertEquals(listed, row);
+});
+
 Deno.test("RunClient.list() rejects with the problem of a limit that is out of range", async () => {
   await using registry = new PipelineRunRegistry();
   const { client } = connect(registry);
@@ -428,6 +453,24 @@ Deno.test("RunClient rejects as fetch does if the server cannot be reached", asy
   for (const call of calls) {
     assertEquals(await assertRejects(call), unreachable);
   }
+});
+
+Deno.test("RunClient asks the server, not a cache", async () => {
+  await using registry = new PipelineRunRegistry();
+  const handler = createRunHandler(registry, { pipelines });
+  const caches: (string | undefined)[] = [];
+  const client = createRunClient<typeof pipelines>("https://example.com", {
+    fetch: (url, init) => {
+      caches.push(init.cache);
+      return handler(new Request(url, init));
+    },
+  });
+  const run = await client.start("ingest", { documents: [] });
+  await Array.fromAsync(client.follow(run));
+  await client.get(run);
+  await client.list();
+  await client.abort(run);
+  assertEquals(caches, Array(5).fill("no-store"));
 });
 
 Deno.test("RunClient tells of a server that answers with a page of its own", async () => {
