@@ -1,6 +1,9 @@
-import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { delay } from "@std/async/delay";
-import { definePipeline, type RunContext } from "../../mod.ts";
+import {
+  definePipeline,
+  type InputSchema,
+  type RunContext,
+} from "../../mod.ts";
 import { createRunHandler } from "../http/mod.ts";
 import { indexFiles, type IndexProgress } from "./index_files.ts";
 import { indexText } from "./index_text.ts";
@@ -102,7 +105,7 @@ export async function servePage(
 /** The schema of what the page sends. */
 function inputSchema(
   { hasText }: { hasText: boolean },
-): StandardSchemaV1<unknown, { text: string; pause: number }> {
+): InputSchema<unknown, { text: string; pause: number }> {
   const validate = (given: unknown) => {
     const { text = "", pause = 0 } = Object(given);
     if (hasText && (typeof text !== "string" || text.trim() === "")) {
@@ -113,7 +116,7 @@ function inputSchema(
     }
     return { issues: [{ message: `pause must be from 0 to ${MAX_PAUSE}` }] };
   };
-  return { "~standard": { version: 1, vendor: "demo", validate } };
+  return { "~standard": { validate } };
 }
 
 /** Adds a pause after each step, so that people can watch the run. */
