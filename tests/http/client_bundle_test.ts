@@ -3,7 +3,7 @@ import { gzipSync } from "node:zlib";
 import { type Bundle, bundle } from "./bundle.ts";
 
 const FOLLOW_RUN = bundle(
-  'export { followRun } from "./src/http/client/follow_run.ts"',
+  'export { followRun } from "./src/http/client/mod.ts"',
 );
 const CLIENT = bundle('export * from "./src/http/client/mod.ts"');
 

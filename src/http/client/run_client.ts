@@ -218,17 +218,13 @@ class HttpRunClient {
     const url = this.urlOf(run);
     if (reason !== undefined) url.searchParams.set("reason", reason);
     const init = { method: "DELETE" };
-    const found = await this.#json(url, init, ({ status }) => status === 409);
+    const found = await this.#json(url, init, "run_ended");
     return found === undefined ? "ended" : "requested";
   }
 
   async get(run: string | RunReference): Promise<ClientRun | undefined> {
     // Another 404 says nothing of the run: there is no handler at this URL.
-    const found = await this.#json(
-      this.urlOf(run),
-      {},
-      ({ code }) => code === "unknown_run",
-    );
+    const found = await this.#json(this.urlOf(run), {}, "unknown_run");
     return found === undefined ? undefined : toRun(found as WireRun);
   }
 
@@ -243,20 +239,20 @@ class HttpRunClient {
   }
 
   /**
-   * The JSON of a response; `undefined` if it is a problem that is `expected`.
+   * The JSON of a response; `undefined` if it is a problem with the code `expected`.
    *
    * @throws {ProblemError} If it is another error.
    */
   async #json(
     url: URL,
     init: RequestInit,
-    expected: (problem: ProblemError) => boolean = () => false,
+    expected?: string,
   ): Promise<unknown> {
     const fetch = this.#fetch;
     const response = await fetch(url, { cache: "no-store", ...init });
     if (response.ok) return await response.json();
     const problem = await readProblem(response);
-    if (expected(problem)) return undefined;
+    if (problem.code === expected) return undefined;
     throw problem;
   }
 }

@@ -130,9 +130,9 @@ class RunHandler {
     const reason = new URL(request.url).searchParams.get("reason") ?? undefined;
     if (await this.#registry.abort(runId, reason) === "ended") {
       const { phase } = await this.#known(runId);
-      throw new ProblemError(409, `The run has ended: ${phase.name}`, {
-        runId,
-      });
+      const code = "run_ended";
+      const message = `The run has ended: ${phase.name}`;
+      throw new ProblemError(409, message, { code, runId });
     }
     return jsonResponse({ pipeline_run_id: runId }, { status: 202 });
   }
