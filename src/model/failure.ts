@@ -1,6 +1,5 @@
 import { storableText } from "../json/storable.ts";
 import { errorMessage } from "./error_message.ts";
-import type { RunInfo } from "./run_info.ts";
 
 /**
  * What ended a run as `Errored`:
@@ -50,26 +49,18 @@ export function abortFailure(
   code: "aborted" | "shutdown",
   reason: string | undefined,
 ): RunFailure {
-  const message = reason === undefined ? "aborted" : `aborted: ${reason}`;
+  const message = reason === undefined ? "aborted" : `${ABORTED}${reason}`;
   return { code, message };
 }
 
-/**
- * The failure that an ERRORED row tells of. cognee's rows, and those of releases
- * without codes, count as failures of the work, unless a reset wrote them.
- */
-export function failureOf(runInfo: RunInfo | undefined): RunFailure {
-  const { error = "", reason, code, name } = runInfo ?? {};
-  if (code === "aborted" || code === "shutdown") {
-    return abortFailure(code, error === "abort" ? undefined : error);
-  }
-  if (code !== undefined) return { code, message: error };
-  if (reason === LEASE_EXPIRED.code) return LEASE_EXPIRED;
-  if (reason !== undefined) return { code: "orphan", message: error };
-  return name === undefined
-    ? { code: "work", message: error }
-    : { code: "work", message: error, name };
+/** The reason in the message of an abort, if one was given. */
+export function abortReason(message: string): string | undefined {
+  return message.startsWith(ABORTED)
+    ? message.slice(ABORTED.length)
+    : undefined;
 }
+
+const ABORTED = "aborted: ";
 
 const MAX_NAME_LENGTH = 200;
 

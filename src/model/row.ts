@@ -1,8 +1,7 @@
 import { checkOneOf, checkType } from "../arguments/checks.ts";
 import { canonicalUuid } from "./ids.ts";
-import { failureOf } from "./failure.ts";
 import { erroredPhase, type RunPhase } from "./phase.ts";
-import type { RunInfo } from "./run_info.ts";
+import { failureOf, type RunInfo } from "./run_info.ts";
 
 /** The status of a run in the audit trail, in cognee's spelling. */
 export type PipelineRunStatus =

@@ -1,4 +1,10 @@
-import type { RunErrorCode } from "./failure.ts";
+import {
+  abortFailure,
+  abortReason,
+  LEASE_EXPIRED,
+  type RunErrorCode,
+  type RunFailure,
+} from "./failure.ts";
 
 /** The `run_info` JSON of a row, in the shape that cognee reads and writes. */
 export interface RunInfo {
@@ -83,4 +89,37 @@ export function runInfoForErrored(
   error: string,
 ): RunInfo {
   return { data: dataInfo(dataIds), error };
+}
+
+/**
+ * The `run_info` of the ERRORED row of a run that failed: cognee's keys, then ours if
+ * they say more. Of an abort cognee has the reason alone, or `"abort"`.
+ */
+export function runInfoForFailure(
+  dataIds: readonly string[],
+  { code, message, name }: RunFailure,
+): RunInfo {
+  const isAbort = code === "aborted" || code === "shutdown";
+  const error = isAbort ? abortReason(message) ?? "abort" : message;
+  const runInfo: RunInfo = runInfoForErrored(dataIds, error);
+  if (code !== "work") runInfo.code = code;
+  if (name !== undefined) runInfo.name = name;
+  return runInfo;
+}
+
+/**
+ * The failure that the `run_info` of an ERRORED row tells of. cognee's rows, and those of
+ * releases without codes, count as failures of the work, unless a reset wrote them.
+ */
+export function failureOf(runInfo: RunInfo | undefined): RunFailure {
+  const { error = "", reason, code, name } = runInfo ?? {};
+  if (code === "aborted" || code === "shutdown") {
+    return abortFailure(code, error === "abort" ? undefined : error);
+  }
+  if (code !== undefined) return { code, message: error };
+  if (reason === LEASE_EXPIRED.code) return LEASE_EXPIRED;
+  if (reason !== undefined) return { code: "orphan", message: error };
+  return name === undefined
+    ? { code: "work", message: error }
+    : { code: "work", message: error, name };
 }

@@ -174,7 +174,6 @@ export class Run implements LoggedRun, WatchedRun {
       : "aborted";
     this.#end({
       failure: abortFailure(code, text),
-      rowError: text ?? "abort",
       writesRow: this.#dependencies.abortWritesErroredRow,
       reason,
     });
@@ -346,7 +345,7 @@ export class Run implements LoggedRun, WatchedRun {
   }
 
   async #conclude(ending: RunEnding, live: LiveParts): Promise<void> {
-    const { failure, rowError, writesRow, result } = ending;
+    const { failure, writesRow, result } = ending;
     const { begun, recorder, outcome } = live;
     if (this.#phase === PENDING) {
       try {
@@ -359,7 +358,7 @@ export class Run implements LoggedRun, WatchedRun {
     const stored = storedResult(result, this.maxPayloadBytes);
     if (stored?.error !== undefined) this.#warnOfResult(stored);
     const { durable, instead } = await recorder.ended({
-      failure: failure && { ...failure, message: rowError ?? failure.message },
+      failure,
       event: last,
       result: stored?.json,
       writesRow,

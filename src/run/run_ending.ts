@@ -10,8 +10,6 @@ export interface RunEnding {
   readonly failure?: RunFailure;
   /** What the work threw. */
   readonly cause?: unknown;
-  /** What the row says instead of the failure's message. */
-  readonly rowError?: string;
   readonly writesRow: boolean;
   /** The reason the signal fires with. */
   readonly reason?: unknown;

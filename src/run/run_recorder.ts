@@ -5,7 +5,7 @@ import type { RunFailure } from "../model/failure.ts";
 import type { PipelineRunStatus, PipelineRunTransition } from "../model/row.ts";
 import {
   type RunInfo,
-  runInfoForErrored,
+  runInfoForFailure,
   runInfoForInitiated,
   runInfoForRunning,
 } from "../model/run_info.ts";
@@ -15,7 +15,7 @@ import type { CheckedRunSpec } from "./run_spec.ts";
 
 /** The ending of a run, to be recorded. */
 export interface EndingToRecord {
-  /** Why it failed, in the words of the row; `undefined` is completion. */
+  /** Why it failed; `undefined` is completion. */
   readonly failure: RunFailure | undefined;
   /** The last event. */
   readonly event: RunEvent;
@@ -189,11 +189,7 @@ export class RunRecorder {
       const runInfo = runInfoForRunning(dataIds);
       return this.#row("DATASET_PROCESSING_COMPLETED", runInfo);
     }
-    const { code, message, name } = failure;
-    const runInfo: RunInfo = runInfoForErrored(dataIds, message);
-    // cognee's readers know the keys before these.
-    if (code !== "work") runInfo.code = code;
-    if (name !== undefined) runInfo.name = name;
+    const runInfo = runInfoForFailure(dataIds, failure);
     return this.#row("DATASET_PROCESSING_ERRORED", runInfo);
   }
 

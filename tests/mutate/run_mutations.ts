@@ -215,8 +215,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "An abort has a text",
-      'rowError: text ?? "abort"',
-      'rowError: "abort"',
+      "failure: abortFailure(code, text)",
+      "failure: abortFailure(code, undefined)",
     ],
   ]),
   ...mutationsOf("run/run_recorder.ts", [

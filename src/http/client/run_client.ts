@@ -5,7 +5,6 @@ import type { PipelineRunRow } from "../../model/row.ts";
 import type { Pipeline } from "../../run/pipeline.ts";
 import type { PublishedBy, ResultOf } from "../../run/run_context.ts";
 import type { WireRow, WireRun } from "../wire/messages.ts";
-import type { ProblemError } from "../wire/problem_error.ts";
 import { followRun, type FollowRunOptions } from "./follow_run.ts";
 import { readProblem } from "./read_problem.ts";
 
