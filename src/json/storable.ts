@@ -83,7 +83,7 @@ function changeIn(value: unknown, depth: number): Change | undefined {
     return undefined;
   }
   const prototype = Object.getPrototypeOf(value);
-  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+  if (prototype !== Object.prototype && !isPlain(prototype)) {
     return { path: "", found: `a ${prototype.constructor.name}` };
   }
   // The prototype has no enumerable members, and for-in needs no array of the keys.
@@ -94,6 +94,11 @@ function changeIn(value: unknown, depth: number): Change | undefined {
     if (change !== undefined) return within(`.${key}`, change);
   }
   return undefined;
+}
+
+/** Whether a prototype is that of plain objects, also of another realm. */
+function isPlain(prototype: object | null): boolean {
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function within(path: string, change: Change): Change {
