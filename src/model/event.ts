@@ -21,8 +21,8 @@ export interface RunEventBase {
  * `AlreadyCompleted`, and exactly one `Completed` or `Errored` at the end. A `Yield`
  * has the value that the work published, an `Errored` says why the run failed.
  *
- * `Lagged` is not an event of the run: it reports to one slow subscriber that it
- * missed `missed` events. The run goes on.
+ * `Lagged` is not an event of the run: it reports to one subscriber, which is slow or
+ * came late, that it missed `missed` events. The run goes on.
  *
  * @typeParam P The type of the values that the work publishes.
  */

@@ -25,7 +25,8 @@ export interface SubscribeOptions {
   signal?: AbortSignal;
   /**
    * What follows a `Lagged` event: `"close"` closes the stream, `"skip"` continues
-   * with the oldest event held.
+   * with the oldest event held. Without `after`, one for what was lost before the
+   * subscription is followed by the oldest event held in any case.
    *
    * @default {"close"}
    */
