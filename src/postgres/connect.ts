@@ -1,3 +1,4 @@
+import process from "node:process";
 import postgres from "postgres";
 import { checkInteger } from "../arguments/checks.ts";
 import { ConnectionPool } from "./client/connection_pool.ts";
@@ -60,7 +61,7 @@ export async function connect(
   const { max = 4, prepare, migrate = true, ...rest } = options;
   const { statementTimeout = STATEMENT_TIMEOUT } = options;
   checkInteger("Cannot connect: max", max, 1);
-  const given = url ?? Deno.env.get("DATABASE_URL");
+  const given = url ?? process.env.DATABASE_URL;
   const target = given && withoutForeignParameters(given).href;
   const settings = {
     max: 1,

@@ -63,3 +63,19 @@ Deno.test("connect() makes a repository that replaces connections that do not an
   await server.resume();
   assertEquals((await repository.listRecent(undefined, 9)).length, 1);
 });
+
+Deno.test("connect() takes DATABASE_URL of the environment by default", async () => {
+  await using database = await openDatabase();
+  const former = Deno.env.get("DATABASE_URL");
+  Deno.env.set("DATABASE_URL", database.url);
+  try {
+    await using repository = await connect();
+    await repository.logPipelineRun(transition("STARTED"));
+    const [{ count }] = await database.sql`
+      select count(*)::integer from pipeline_runs`;
+    assertEquals(count, 1);
+  } finally {
+    if (former === undefined) Deno.env.delete("DATABASE_URL");
+    else Deno.env.set("DATABASE_URL", former);
+  }
+});
