@@ -1,16 +1,22 @@
 /**
  * The runs of a registry over HTTP: a handler, server-sent events that resume,
- * WebSockets, and a client.
+ * WebSockets, and `followRun()`. The typed client is in `./client`.
  *
  * @example Usage
  * ```ts ignore
- * import { PipelineRunRegistry } from "@pipeline/run-registry";
+ * import { definePipeline, PipelineRunRegistry } from "@pipeline/run-registry";
  * import { createRunHandler } from "@pipeline/run-registry/http";
+ * import { z } from "zod"; // or any other library of Standard Schema
  *
+ * const count = definePipeline({
+ *   name: "count",
+ *   input: z.object({ to: z.number() }),
+ *   async *run({ to }) {
+ *     for (let n = 1; n <= to; n++) yield n;
+ *   },
+ * });
  * const registry = new PipelineRunRegistry();
- * Deno.serve(createRunHandler(registry, {
- *   pipelines: { ingest: (input) => ({ work: (run) => ingest(input, run) }) },
- * }));
+ * Deno.serve(createRunHandler(registry, { pipelines: [count] }));
  * ```
  *
  * @module

@@ -265,21 +265,21 @@ function limitOf(request: Request): number {
  * @example Usage
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { PipelineRunRegistry } from "@pipeline/run-registry";
+ * import { definePipeline, PipelineRunRegistry } from "@pipeline/run-registry";
  * import { createRunHandler } from "@pipeline/run-registry/http";
  *
  * await using registry = new PipelineRunRegistry();
  * const handler = createRunHandler(registry, {
- *   pipelines: { ingest: () => ({ work: ({ publish }) => publish("hello") }) },
+ *   pipelines: [definePipeline({ name: "greet", run: () => "hello" })],
  * });
  *
  * const response = await handler(
- *   new Request("http://localhost/pipelines/ingest", {
+ *   new Request("http://localhost/pipelines/greet", {
  *     method: "POST",
  *     headers: { Prefer: "wait" },
  *   }),
  * );
- * assertEquals((await response.json()).status, "PipelineRunCompleted");
+ * assertEquals((await response.json()).result, "hello");
  * ```
  */
 export function createRunHandler(
