@@ -56,6 +56,8 @@ class Trial implements Disposable {
   readonly steps: StepWrite[] = [];
   /** Whether the instance needs notifications. */
   listening = 0;
+  /** How often it began to need them. */
+  listened = 0;
   /** The error with which the next steps are refused. */
   refusal: Error | undefined;
   /** How long the next steps wait to be written. */
@@ -75,7 +77,10 @@ class Trial implements Disposable {
         onTrouble: () => {},
       }),
       notifications: {
-        start: () => this.listening++,
+        start: () => {
+          this.listening++;
+          this.listened++;
+        },
         stop: () => this.listening--,
       },
       owner: OWNER,
@@ -538,7 +543,7 @@ Deno.test("Lease.write() does not renew a run whose ending is pending when its f
   const written = [run.lease.write(start(run)), run.lease.write(ending(run))];
   await Promise.all(written);
   assertEquals(trial.steps.length, 2);
-  assertEquals(trial.listening, 0);
+  assertEquals([trial.listening, trial.listened], [0, 0]);
   await trial.leases.renew();
   assertEquals(trial.renewals, 0);
 });
