@@ -399,7 +399,7 @@ export const READ_STATEMENT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "toStatus() believes Errored before the row",
-      '    if (kind === "Errored") return erroredPhase(failureIn(event));\n',
+      '    if (kind === "Errored") return erroredPhase(failureOfRow(event));\n',
       "",
     ],
   ]),

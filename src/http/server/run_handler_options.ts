@@ -1,12 +1,11 @@
 import { checkDelay, checkInteger, checkType } from "../../arguments/checks.ts";
 import { contain } from "../../model/warning.ts";
 import type { PipelineWork } from "../../run/run_context.ts";
-import type { Pipeline } from "../../run/pipeline.ts";
-import type { RunSpec } from "../../run/run_spec.ts";
+import type { Pipeline, PipelineRunSpec } from "../../run/pipeline.ts";
 import type { RunAction } from "./route.ts";
 
 /** The run that a pipeline starts for a request. */
-export interface RequestedRun extends Omit<RunSpec, "pipelineName"> {
+export interface RequestedRun extends PipelineRunSpec {
   /** The work of the run. */
   // deno-lint-ignore no-explicit-any -- each pipeline has its own payload type
   work: PipelineWork<any>;

@@ -98,7 +98,7 @@ export function eventJson(event: RunEvent): string {
     payload: payloadOf(event),
     seq,
     at: at.toISOString(),
-    ...kind === "Errored" ? failureOf(event) : undefined,
+    ...kind === "Errored" ? membersOf(event) : undefined,
     missed: kind === "Lagged" ? event.missed : undefined,
   });
 }
@@ -117,7 +117,8 @@ function payloadOf(event: RunEvent): unknown {
   return event.kind === "Yield" ? event.payload ?? null : null;
 }
 
-function failureOf({ code, message, name }: RunFailure): RunFailure {
+/** The members of a failure, without the rest of its event. */
+function membersOf({ code, message, name }: RunFailure): RunFailure {
   return { code, message, name };
 }
 
@@ -186,7 +187,7 @@ export function toWireFailure(
 }
 
 /** Converts the result of a run, if it has one. */
-export function toWireResult(
+function toWireResult(
   result: RunResult | undefined,
 ): Pick<WireRun, "result" | "result_error"> {
   if (result === undefined) return {};

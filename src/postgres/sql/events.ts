@@ -215,14 +215,14 @@ export function toEvent(runId: string, row: EventRow): RunEvent {
     case "Yield":
       return { runId, seq, at, kind, payload };
     case "Errored":
-      return { runId, seq, at, kind, ...failureIn(row) };
+      return { runId, seq, at, kind, ...failureOfRow(row) };
     default:
       return { runId, seq, at, kind };
   }
 }
 
 /** The failure in the row of an `Errored` event; older releases wrote no code. */
-export function failureIn(
+export function failureOfRow(
   [, , , , message, code, name]: EventRow,
 ): RunFailure {
   const failure = { code: code ?? "work", message: message ?? "" };

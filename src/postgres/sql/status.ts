@@ -2,7 +2,7 @@ import { LEASE_EXPIRED } from "../../model/failure.ts";
 import { erroredPhase, hasEnded, type RunPhase } from "../../model/phase.ts";
 import { phaseOfStatus, type PipelineRunRow } from "../../model/row.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
-import { beginningOf, eventOf, type EventRow, failureIn } from "./events.ts";
+import { beginningOf, eventOf, type EventRow, failureOfRow } from "./events.ts";
 import { newestRowOf, toRow } from "./rows.ts";
 import { statement } from "./statement.ts";
 
@@ -73,7 +73,7 @@ function phaseOf({ row, event, lease }: RunState): RunPhase {
   if (event !== null) {
     const [, kind] = event;
     if (kind === "Completed") return { name: "Completed" };
-    if (kind === "Errored") return erroredPhase(failureIn(event));
+    if (kind === "Errored") return erroredPhase(failureOfRow(event));
   }
   return phaseOfStatus(row?.status, row?.runInfo);
 }
