@@ -5,7 +5,7 @@
  * @example Usage
  * ```ts ignore
  * import { definePipeline, PipelineRunRegistry } from "@pipeline/run-registry";
- * import { createRunHandler } from "@pipeline/run-registry/http";
+ * import { allowAll, createRunHandler } from "@pipeline/run-registry/http";
  * import { z } from "zod"; // or any other library of Standard Schema
  *
  * const count = definePipeline({
@@ -16,7 +16,9 @@
  *   },
  * });
  * const registry = new PipelineRunRegistry();
- * Deno.serve(createRunHandler(registry, { pipelines: [count] }));
+ * Deno.serve(
+ *   createRunHandler(registry, { pipelines: [count], authorize: allowAll }),
+ * );
  * ```
  *
  * @module
@@ -37,11 +39,13 @@ export {
   type RunEventEncoderStreamOptions,
 } from "./wire/run_event_encoder_stream.ts";
 export { createRunHandler } from "./server/run_handler.ts";
-export type {
-  RequestedPipeline,
-  RequestedRun,
-  RunHandlerOptions,
-  UpgradeWebSocket,
+export type { CorsOptions } from "./server/cors.ts";
+export {
+  allowAll,
+  type RequestedPipeline,
+  type RequestedRun,
+  type RunHandlerOptions,
+  type UpgradeWebSocket,
 } from "./server/run_handler_options.ts";
 export type {
   WireEvent,

@@ -339,11 +339,16 @@ export class PipelineRunRegistry implements AsyncDisposable {
   /**
    * The state of a run, wherever it runs.
    *
+   * @param options `durable` reports of this instance's runs only what is in the log;
+   * without a log it changes nothing.
    * @returns Phase, newest row and last event; `undefined` for an unknown run.
    * @throws {TypeError} If the run id is not a UUID.
    * @throws {RepositoryError} If the repository fails.
    */
-  async status(runId: string): Promise<RunStatus | undefined> {
+  async status(
+    runId: string,
+    options: { durable?: boolean } = {},
+  ): Promise<RunStatus | undefined> {
     const id = canonicalUuid(runId, "Cannot get status: runId");
     const run = this.#runs.get(id);
     const logged = await asRepositoryError(
@@ -353,6 +358,10 @@ export class PipelineRunRegistry implements AsyncDisposable {
     );
     if (run === undefined) return logged;
     const { phase, events: { firstSeq, lastSeq } } = run;
+    if (options.durable && this.#log.keepsEvents) {
+      const nothing = { ended: false, firstSeq, lastSeq: firstSeq - 1 };
+      return logged ?? { runId: id, phase, ...nothing };
+    }
     // A newer attempt of a run that finished here may be live elsewhere. Where another
     // instance ended this one, memory may have more events than the log.
     const isLogged = logged !== undefined && logged.lastSeq > 0 &&

@@ -32,6 +32,7 @@ export interface RowsOnlyLogOptions {
  * which has their events in memory.
  */
 export class RowsOnlyLog implements RunLog {
+  readonly keepsEvents = false;
   readonly #options: RowsOnlyLogOptions;
 
   constructor(options: RowsOnlyLogOptions) {

@@ -176,6 +176,9 @@ export interface RunStatus {
  * none, and so only rows, are in a `RowsOnlyLog`.
  */
 export interface RunLog {
+  /** Whether it keeps events; otherwise only the instance of a run has them. */
+  readonly keepsEvents: boolean;
+
   /** Takes up a run of this instance. Nothing is written yet. */
   open(run: LoggedRun): RunLease;
 

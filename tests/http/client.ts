@@ -1,5 +1,6 @@
 import type { PipelineRunRegistry } from "../../mod.ts";
 import {
+  allowAll,
   createRunHandler,
   type RunHandlerOptions,
 } from "../../src/http/mod.ts";
@@ -16,7 +17,10 @@ export function client(
   registry: PipelineRunRegistry,
   options?: RunHandlerOptions,
 ): Client {
-  const handler = createRunHandler(registry, options);
+  const handler = createRunHandler(registry, {
+    authorize: allowAll,
+    ...options,
+  });
   return async (method, path, init) =>
     await handler(new Request(`http://localhost${path}`, { method, ...init }));
 }

@@ -2,6 +2,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { PipelineRunRegistry, type RunEvent } from "../../mod.ts";
 import {
+  allowAll,
   createRunHandler,
   followRun,
   type FollowRunOptions,
@@ -108,7 +109,7 @@ Deno.test("followRun() gives the events of a handler's run as they are", async (
     yield { a: "ü" };
     yield null;
   });
-  const handler = createRunHandler(registry);
+  const handler = createRunHandler(registry, { authorize: allowAll });
   const followed = await Array.fromAsync(
     followRun(URL_OF_RUN, {
       fetch: (url, init) => handler(new Request(url, init)),
@@ -294,7 +295,7 @@ Deno.test("followRun() errors with the last failure after as many as were allowe
 Deno.test("followRun() takes its run's connection with it when it is cancelled", async () => {
   await using registry = new PipelineRunRegistry();
   const { run } = await registerHeld(registry);
-  const handler = createRunHandler(registry);
+  const handler = createRunHandler(registry, { authorize: allowAll });
   const left = Promise.withResolvers<void>();
   const stream = followRun(URL_OF_RUN, {
     fetch: async (url, init) => {

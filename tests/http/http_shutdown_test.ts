@@ -5,7 +5,7 @@ import {
   RegistryFullError,
   type RunEvent,
 } from "../../mod.ts";
-import { createRunHandler } from "../../src/http/mod.ts";
+import { allowAll, createRunHandler } from "../../src/http/mod.ts";
 import { connect } from "../../src/postgres/mod.ts";
 import { openDatabase } from "../postgres/open_database.ts";
 
@@ -30,7 +30,7 @@ async function serve(
   );
   const server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    createRunHandler(registry, { onError: () => {} }),
+    createRunHandler(registry, { authorize: allowAll, onError: () => {} }),
   );
   stack.defer(() => server.shutdown());
   return {

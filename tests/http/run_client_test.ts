@@ -13,6 +13,7 @@ import {
   type RunClientOptions,
 } from "../../src/http/client/mod.ts";
 import {
+  allowAll,
   createRunHandler,
   type RunHandlerOptions,
 } from "../../src/http/mod.ts";
@@ -56,7 +57,11 @@ function connect(
     origin?: string | URL;
   } = {},
 ): Connected {
-  const handler = createRunHandler(registry, { pipelines, ...options });
+  const handler = createRunHandler(registry, {
+    pipelines,
+    authorize: allowAll,
+    ...options,
+  });
   const requests: string[] = [];
   const client = createRunClient<typeof pipelines>(origin, {
     fetch: (url, init) => {
@@ -457,7 +462,10 @@ Deno.test("RunClient rejects as fetch does if the server cannot be reached", asy
 
 Deno.test("RunClient asks the server, not a cache", async () => {
   await using registry = new PipelineRunRegistry();
-  const handler = createRunHandler(registry, { pipelines });
+  const handler = createRunHandler(registry, {
+    pipelines,
+    authorize: allowAll,
+  });
   const caches: (string | undefined)[] = [];
   const client = createRunClient<typeof pipelines>("https://example.com", {
     fetch: (url, init) => {

@@ -10,6 +10,7 @@ import {
   RepositoryError,
 } from "../../mod.ts";
 import {
+  allowAll,
   createRunHandler,
   ProblemError,
   type RunAction,
@@ -313,7 +314,7 @@ Deno.test("createRunHandler() answers what makes no sense with 4xx, no run and n
     [405, "PUT", `/runs/${id}`],
     [405, "POST", `/runs/${id}/events`],
     [405, "GET", "/pipelines/ingest"],
-    [405, "OPTIONS", "/pipelines/ingest"],
+    [405, "PUT", "/pipelines/ingest"],
     ...["abc", "-1", "1e999", "1.5", "0x1", "+1", "", "9".repeat(17), " 1 2"]
       .flatMap((after): [number, string, string, RequestInit?][] => [
         [400, "GET", `/runs/${id}/events`, {
@@ -508,6 +509,7 @@ Deno.test("createRunHandler() answers 400 to a URL that is none, and to a body t
   const errors: unknown[] = [];
   const handler = createRunHandler(registry, {
     pipelines: { ingest: () => ({ work: noop }) },
+    authorize: allowAll,
     onError: (error) => errors.push(error),
   });
   const bad = { url: "http://[/runs", method: "GET", headers: new Headers() };
@@ -657,10 +659,26 @@ Deno.test("createRunHandler() refuses options that make no sense", async () => {
     [{ authorize: true }, TypeError],
     [{ onError: "log" }, TypeError],
     [{ pipelines: { ingest: {} } }, TypeError],
+    [{ caching: "never" }, TypeError],
+    [{ longPollTimeout: "20" }, TypeError],
+    [{ longPollTimeout: -1 }, RangeError],
+    [{ cors: "*" }, TypeError],
+    [{ cors: null }, TypeError],
+    [{ cors: {} }, TypeError],
+    [{ cors: { origins: "https://example.com" } }, TypeError],
+    [{ cors: { origins: ["example.com"] } }, TypeError],
+    [{ cors: { origins: ["https://example.com/"] } }, TypeError],
+    [{ cors: { origins: ["*"] } }, TypeError],
+    [{ cors: { origins: "*", credentials: true } }, TypeError],
+    [{ cors: { origins: [], credentials: 1 } }, TypeError],
   ];
   for (const [options, error] of bad) {
     assertThrows(
-      () => createRunHandler(registry, options as RunHandlerOptions),
+      () =>
+        createRunHandler(registry, {
+          authorize: allowAll,
+          ...options as RunHandlerOptions,
+        }),
       error,
       "Cannot create handler",
     );

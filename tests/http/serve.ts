@@ -3,6 +3,7 @@ import {
   type PipelineRunRegistryOptions,
 } from "../../mod.ts";
 import {
+  allowAll,
   createRunHandler,
   type RunHandlerOptions,
 } from "../../src/http/mod.ts";
@@ -23,7 +24,9 @@ export function serve(
   wrap: (handler: Handler) => Handler = (handler) => handler,
 ): Served {
   const registry = new PipelineRunRegistry(options);
-  const handler = wrap(createRunHandler(registry, options));
+  const handler = wrap(
+    createRunHandler(registry, { authorize: allowAll, ...options }),
+  );
   const hardStop = new AbortController();
   const server = Deno.serve({
     port: 0,

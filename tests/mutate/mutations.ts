@@ -12,6 +12,7 @@ import { REPOSITORY_MUTATIONS } from "./repository_mutations.ts";
 import { RETENTION_MUTATIONS } from "./retention_mutations.ts";
 import { ROW_STATEMENT_MUTATIONS } from "./row_statement_mutations.ts";
 import { RUN_MUTATIONS } from "./run_mutations.ts";
+import { STREAM_MUTATIONS } from "./stream_mutations.ts";
 import { WRITE_MUTATIONS } from "./write_mutations.ts";
 import { WRITE_STATEMENT_MUTATIONS } from "./write_statement_mutations.ts";
 
@@ -32,4 +33,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...REPOSITORY_MUTATIONS,
   ...REGISTRY_MUTATIONS,
   ...BROADCAST_MUTATIONS,
+  ...STREAM_MUTATIONS,
 ];

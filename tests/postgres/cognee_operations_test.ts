@@ -5,7 +5,7 @@ import {
   RepositoryError,
   resetDatasetPipelineRunStatus,
 } from "../../mod.ts";
-import { createRunHandler } from "../../src/http/mod.ts";
+import { allowAll, createRunHandler } from "../../src/http/mod.ts";
 import { PostgresPipelineRunRepository } from "../../src/postgres/mod.ts";
 import { transition } from "../repository/repository_contract.ts";
 import { addOperations, COGNEE_TABLE } from "./cognee_table.ts";
@@ -106,7 +106,7 @@ Deno.test("resetDatasetPipelineRunStatus() leaves operations of cognee alone", a
 
 Deno.test("createRunHandler() lists no operations of cognee", async () => {
   await using opened = await open();
-  const handler = createRunHandler(opened.registry, { pipelines: {} });
+  const handler = createRunHandler(opened.registry, { authorize: allowAll });
   for (const query of ["", `?dataset_id=${DATASET}`]) {
     const response = await handler(
       new Request(`http://localhost/runs${query}`),

@@ -7,7 +7,7 @@
  */
 import { delay } from "@std/async/delay";
 import { PipelineRunRegistry, type RunHandle } from "../../mod.ts";
-import { createRunHandler } from "../../src/http/mod.ts";
+import { allowAll, createRunHandler } from "../../src/http/mod.ts";
 import { connect, type ConnectOptions } from "../../src/postgres/mod.ts";
 import { jsonLinesOf } from "../json_lines.ts";
 
@@ -144,7 +144,7 @@ async function main(): Promise<void> {
   });
   await using server = port === undefined ? undefined : Deno.serve(
     { port, hostname: "127.0.0.1", onListen: () => {} },
-    createRunHandler(registry, { heartbeat: 500 }),
+    createRunHandler(registry, { authorize: allowAll, heartbeat: 500 }),
   );
   tell({ told: "ready", port: server?.addr.port });
   for await (const command of jsonLinesOf<Command>(Deno.stdin.readable)) {

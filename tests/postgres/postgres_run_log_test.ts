@@ -21,7 +21,7 @@ import {
   PostgresPipelineRunRepository,
   type PostgresPipelineRunRepositoryOptions,
 } from "../../src/postgres/mod.ts";
-import { createRunHandler } from "../../src/http/mod.ts";
+import { allowAll, createRunHandler } from "../../src/http/mod.ts";
 import { assertPending } from "../assert_pending.ts";
 import { transition } from "../repository/repository_contract.ts";
 import { type Database, openDatabase } from "./open_database.ts";
@@ -331,7 +331,7 @@ Deno.test("PipelineRunRegistry.status() of a run whose lease expired says that i
     firstSeq: 1,
     lastSeq: 1,
   });
-  const handler = createRunHandler(other);
+  const handler = createRunHandler(other, { authorize: allowAll });
   const response = await handler(
     new Request(`http://localhost/runs/${runId}/events?after=1`),
   );
@@ -1018,7 +1018,7 @@ Deno.test("RunFailure is the same for another instance, in the log, in the row a
   const { registry, database } = opened;
   await using repository = new PostgresPipelineRunRepository(database.sql);
   await using other = new PipelineRunRegistry({ repository });
-  const handler = createRunHandler(other);
+  const handler = createRunHandler(other, { authorize: allowAll });
   const fail: PipelineWork = () => {
     throw new TypeError("boom");
   };

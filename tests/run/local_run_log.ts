@@ -10,6 +10,8 @@ import type {
 
 /** A log whose leases a test makes, and whose runs are followed in memory. */
 export abstract class LocalRunLog implements RunLog {
+  readonly keepsEvents = false;
+
   abstract open(run: LoggedRun): RunLease;
 
   follow(

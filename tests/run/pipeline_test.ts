@@ -7,7 +7,7 @@ import {
   InvalidInputError,
   PipelineRunRegistry,
 } from "../../mod.ts";
-import { createRunHandler } from "../../src/http/mod.ts";
+import { allowAll, createRunHandler } from "../../src/http/mod.ts";
 
 const SCHEMAS = {
   Zod: z.object({ documents: z.array(z.string()) }),
@@ -46,7 +46,10 @@ for (const [library, input] of Object.entries(SCHEMAS)) {
       input,
       run: () => called = true,
     });
-    const handler = createRunHandler(registry, { pipelines: [ingest] });
+    const handler = createRunHandler(registry, {
+      pipelines: [ingest],
+      authorize: allowAll,
+    });
     const response = await handler(
       new Request("http://localhost/pipelines/ingest", {
         method: "POST",
@@ -75,7 +78,10 @@ Deno.test("createRunHandler() answers Prefer: wait with the result of a defined 
       return { counted: to };
     },
   });
-  const handler = createRunHandler(registry, { pipelines: [count] });
+  const handler = createRunHandler(registry, {
+    pipelines: [count],
+    authorize: allowAll,
+  });
   const response = await handler(
     new Request("http://localhost/pipelines/count", {
       method: "POST",

@@ -263,10 +263,10 @@ function retryAfter({ headers }: ProblemError): number {
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { PipelineRunRegistry } from "@pipeline/run-registry";
- * import { createRunHandler, followRun } from "@pipeline/run-registry/http";
+ * import { allowAll, createRunHandler, followRun } from "@pipeline/run-registry/http";
  *
  * await using registry = new PipelineRunRegistry();
- * const handler = createRunHandler(registry);
+ * const handler = createRunHandler(registry, { authorize: allowAll });
  * const { runId } = await registry.registerBackground(
  *   { pipelineName: "count" },
  *   async function* () {

@@ -141,14 +141,14 @@ export interface RunClient<T extends readonly Pipeline[]> {
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { definePipeline, PipelineRunRegistry } from "@pipeline/run-registry";
- * import { createRunHandler } from "@pipeline/run-registry/http";
+ * import { allowAll, createRunHandler } from "@pipeline/run-registry/http";
  * import { createRunClient } from "@pipeline/run-registry/client";
  *
  * const pipelines = [
  *   definePipeline({ name: "count", run: () => [1, 2].values() }),
  * ];
  * await using registry = new PipelineRunRegistry();
- * const handler = createRunHandler(registry, { pipelines });
+ * const handler = createRunHandler(registry, { pipelines, authorize: allowAll });
  *
  * const client = createRunClient<typeof pipelines>("https://example.com", {
  *   fetch: (url, init) => handler(new Request(url, init)), // no network needed

@@ -9,7 +9,6 @@ export function jsonResponse(
   const headers = new Headers(init.headers);
   headers.set("Content-Type", type);
   headers.set("Cache-Control", "no-store");
-  headers.set("X-Content-Type-Options", "nosniff");
   return new Response(JSON.stringify(body), { status, headers });
 }
 

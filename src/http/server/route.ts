@@ -27,39 +27,76 @@ export type RunAction =
     readonly pipelineName: string;
   };
 
+/** What the URL of a request names. */
+export type Resource =
+  | {
+    readonly name: "runs";
+    /** The UUID of the dataset whose runs are meant; without it, all. */
+    readonly datasetId?: string;
+  }
+  | {
+    readonly name: "run" | "events" | "stream";
+    /** The run's UUID in canonical spelling. */
+    readonly runId: string;
+  }
+  | {
+    readonly name: "pipeline";
+    /** The name in the URL; the pipeline may not exist. */
+    readonly pipelineName: string;
+  };
+
+/** The methods of each resource. */
+const METHODS: Readonly<Record<Resource["name"], readonly string[]>> = {
+  runs: ["GET", "HEAD"],
+  run: ["GET", "HEAD", "DELETE"],
+  events: ["GET", "HEAD"],
+  stream: ["GET", "HEAD"],
+  pipeline: ["POST"],
+};
+
 /**
- * Parses the method and URL of a request.
+ * Parses the URL of a request.
  *
  * @param prefix The path under which the handler is mounted.
- * @throws {ProblemError} If the path or method is unknown or a part is malformed.
+ * @throws {ProblemError} If the path is unknown or a part is malformed.
  */
-export function routeOf(request: Request, prefix: string): RunAction {
+export function resourceOf(request: Request, prefix: string): Resource {
   if (!URL.canParse(request.url)) {
     throw new ProblemError(400, "The URL or the Host is malformed");
   }
   const { pathname, searchParams } = new URL(request.url);
-  const [first, name, ...rest] = segmentsBehind(prefix, pathname);
-  const method = request.method === "HEAD" ? "GET" : request.method;
-  if (first === "runs" && name === undefined) {
-    allow(method, "GET");
+  const segments = segmentsBehind(prefix, pathname);
+  const [first, second, third] = segments;
+  if (first === "runs" && segments.length === 1) {
     const datasetId = searchParams.get("dataset_id");
-    if (datasetId === null) return { kind: "list" };
-    return { kind: "list", datasetId: uuid(datasetId, "dataset_id") };
+    if (datasetId === null) return { name: "runs" };
+    return { name: "runs", datasetId: uuid(datasetId, "dataset_id") };
   }
-  if (first === "runs" && rest.length === 0) {
-    allow(method, "GET", "DELETE");
-    const runId = uuid(name, "The run id");
-    return { kind: method === "GET" ? "read" : "abort", runId };
+  if (first === "runs" && segments.length === 2) {
+    return { name: "run", runId: uuid(second, "The run id") };
   }
-  if (first === "runs" && rest.length === 1 && rest[0] === "events") {
-    allow(method, "GET");
-    return { kind: "follow", runId: uuid(name, "The run id") };
+  const isOfRun = third === "events" || third === "stream";
+  if (first === "runs" && segments.length === 3 && isOfRun) {
+    return { name: third, runId: uuid(second, "The run id") };
   }
-  if (first === "pipelines" && name && rest.length === 0) {
-    allow(method, "POST");
-    return { kind: "start", pipelineName: name };
+  if (first === "pipelines" && segments.length === 2 && second !== "") {
+    return { name: "pipeline", pipelineName: second };
   }
   throw new ProblemError(404, "There is nothing here");
+}
+
+/** The methods of a resource, as the `Allow` header lists them. */
+export function allowedMethods({ name }: Resource): string {
+  return [...METHODS[name], "OPTIONS"].join(", ");
+}
+
+/** @throws {ProblemError} If a resource does not have the method. */
+export function checkMethod(method: string, resource: Resource): void {
+  if (METHODS[resource.name].includes(method)) return;
+  const Allow = allowedMethods(resource);
+  throw new ProblemError(405, `The method must be one of ${Allow}`, {
+    headers: { Allow },
+  });
 }
 
 function segmentsBehind(prefix: string, pathname: string): string[] {
@@ -69,14 +106,6 @@ function segmentsBehind(prefix: string, pathname: string): string[] {
   } catch (cause) {
     throw new ProblemError(400, "The path is malformed", { cause });
   }
-}
-
-function allow(method: string, ...allowed: string[]): void {
-  if (allowed.includes(method)) return;
-  const Allow = allowed.join(", ").replace("GET", "GET, HEAD");
-  throw new ProblemError(405, `The method must be one of ${Allow}`, {
-    headers: { Allow },
-  });
 }
 
 function uuid(text: string, name: string): string {

@@ -9,6 +9,7 @@ import {
 } from "../../model/errors.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
+import { setCorsHeaders } from "./cors.ts";
 import {
   eventSocketResponse,
   eventStreamResponse,
@@ -18,13 +19,19 @@ import {
 import { jsonResponse, problemResponse } from "./json_response.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 import { recentRuns } from "./recent_runs.ts";
-import { routeOf, type RunAction } from "./route.ts";
+import {
+  allowedMethods,
+  checkMethod,
+  resourceOf,
+  type RunAction,
+} from "./route.ts";
 import {
   resolveRunHandlerOptions,
   type RunHandlerOptions,
   type RunHandlerSettings,
 } from "./run_handler_options.ts";
 import { startRun } from "./start_run.ts";
+import { streamResponse } from "./stream/stream_response.ts";
 import { toWireRow, toWireRun } from "../wire/messages.ts";
 
 const DEFAULT_LISTED = 50;
@@ -42,55 +49,57 @@ class RunHandler {
   }
 
   async handle(request: Request): Promise<Response> {
-    try {
-      const response = await this.#answer(request);
-      if (request.method !== "HEAD") return response;
-      await response.body?.cancel();
-      return new Response(null, response);
-    } catch (error) {
-      return problemResponse(this.#toProblem(error, request));
-    }
+    const response = await this.#answer(request)
+      .catch((error) => problemResponse(this.#toProblem(error, request)));
+    if (isUpgrade(request)) return response; // It must be returned as it is.
+    setCorsHeaders(response.headers, request, this.#settings.cors);
+    if (request.method !== "HEAD") return response;
+    await response.body?.cancel();
+    return new Response(null, response);
   }
 
   async #answer(request: Request): Promise<Response> {
-    const action = routeOf(request, this.#settings.prefix);
-    switch (action.kind) {
-      case "list":
-        return await this.#list(request, action);
-      case "read":
-        return await this.#read(request, action);
-      case "follow":
-        return await this.#follow(request, action);
-      case "abort":
-        return await this.#abort(request, action);
-      case "start": {
-        const { pipelineName: name } = action;
-        await this.#authorize(request, action);
-        return await startRun(this.#registry, this.#settings, name, request);
-      }
+    const resource = resourceOf(request, this.#settings.prefix);
+    if (request.method === "OPTIONS") {
+      const headers = { Allow: allowedMethods(resource) };
+      return new Response(null, { status: 204, headers });
+    }
+    checkMethod(request.method, resource);
+    switch (resource.name) {
+      case "runs":
+        return await this.#list(request, resource.datasetId);
+      case "run":
+        return request.method === "DELETE"
+          ? await this.#abort(request, resource.runId)
+          : await this.#read(request, resource.runId);
+      case "events":
+        return await this.#follow(request, resource.runId);
+      case "stream":
+        return await this.#stream(request, resource.runId);
+      case "pipeline":
+        return await this.#start(request, resource.pipelineName);
     }
   }
 
   async #list(
     request: Request,
-    action: RunAction & { kind: "list" },
+    datasetId: string | undefined,
   ): Promise<Response> {
     const limit = limitOf(request);
-    await this.#authorize(request, action);
+    await this.#authorize(
+      request,
+      datasetId === undefined ? { kind: "list" } : { kind: "list", datasetId },
+    );
     const runs = await recentRuns(this.#registry.repository, {
-      datasetId: action.datasetId,
+      datasetId,
       limit,
       isShown: (row) => this.#mayRead(request, row.pipelineRunId),
     });
     return jsonResponse(runs.map(toWireRow), { status: 200 });
   }
 
-  async #read(
-    request: Request,
-    action: RunAction & { runId: string },
-  ): Promise<Response> {
-    await this.#authorize(request, action);
-    const { runId } = action;
+  async #read(request: Request, runId: string): Promise<Response> {
+    await this.#authorize(request, { kind: "read", runId });
     const [status, rows, payload, result] = await Promise.all([
       this.#registry.status(runId),
       this.#registry.repository.listByRun(runId, MAX_ROWS_OF_RUN),
@@ -102,31 +111,45 @@ class RunHandler {
     return jsonResponse(run, { status: 200 });
   }
 
-  async #follow(
-    request: Request,
-    action: RunAction & { runId: string },
-  ): Promise<Response> {
+  async #follow(request: Request, runId: string): Promise<Response> {
     const registry = this.#registry;
     const settings = this.#settings;
+    const action = { kind: "follow", runId } as const;
     const after = lastEventIdOf(request);
     if (!isUpgrade(request)) {
       await this.#authorize(request, action);
-      const status = await this.#known(action.runId);
+      const status = await this.#known(runId);
       return eventStreamResponse(registry, settings, status, after, request);
     }
     // Deno aborts the signal only if it was read before the client left.
     request.signal.aborted;
     const isAllowed = await settings.authorize(request, action);
-    const status = isAllowed ? await registry.status(action.runId) : undefined;
+    const status = isAllowed ? await registry.status(runId) : undefined;
     return eventSocketResponse(registry, settings, status, after, request);
   }
 
-  async #abort(
-    request: Request,
-    action: RunAction & { runId: string },
-  ): Promise<Response> {
-    await this.#authorize(request, action);
-    const { runId } = action;
+  async #stream(request: Request, runId: string): Promise<Response> {
+    await this.#authorize(request, { kind: "follow", runId });
+    return await streamResponse(
+      this.#registry,
+      this.#settings,
+      runId,
+      request,
+    );
+  }
+
+  async #start(request: Request, pipelineName: string): Promise<Response> {
+    await this.#authorize(request, { kind: "start", pipelineName });
+    return await startRun(
+      this.#registry,
+      this.#settings,
+      pipelineName,
+      request,
+    );
+  }
+
+  async #abort(request: Request, runId: string): Promise<Response> {
+    await this.#authorize(request, { kind: "abort", runId });
     const reason = new URL(request.url).searchParams.get("reason") ?? undefined;
     if (await this.#registry.abort(runId, reason) === "ended") {
       const { phase } = await this.#known(runId);
@@ -266,11 +289,12 @@ function limitOf(request: Request): number {
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { definePipeline, PipelineRunRegistry } from "@pipeline/run-registry";
- * import { createRunHandler } from "@pipeline/run-registry/http";
+ * import { allowAll, createRunHandler } from "@pipeline/run-registry/http";
  *
  * await using registry = new PipelineRunRegistry();
  * const handler = createRunHandler(registry, {
  *   pipelines: [definePipeline({ name: "greet", run: () => "hello" })],
+ *   authorize: allowAll,
  * });
  *
  * const response = await handler(

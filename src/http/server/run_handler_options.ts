@@ -1,7 +1,13 @@
-import { checkDelay, checkInteger, checkType } from "../../arguments/checks.ts";
+import {
+  checkDelay,
+  checkInteger,
+  checkOneOf,
+  checkType,
+} from "../../arguments/checks.ts";
 import { contain } from "../../model/warning.ts";
 import type { PipelineWork } from "../../run/run_context.ts";
 import type { Pipeline, PipelineRunSpec } from "../../run/pipeline.ts";
+import { checkCors, type CorsOptions } from "./cors.ts";
 import type { RunAction } from "./route.ts";
 
 /** The run that a pipeline starts for a request. */
@@ -57,12 +63,34 @@ export interface RunHandlerOptions {
    * can use this host's name (DNS rebinding). If access depends on cookies or on
    * network reach alone, check `Origin` and `Host` as well.
    *
-   * @default {everything is allowed}
+   * Without it everything is allowed, and the first handler warns of that; pass
+   * {@linkcode allowAll} if it is meant.
+   *
+   * @default {allowAll}
    */
   authorize?: (
     request: Request,
     action: RunAction,
   ) => boolean | Promise<boolean>;
+  /**
+   * Which pages of other origins may use the handler (CORS).
+   *
+   * @default {none}
+   */
+  cors?: CorsOptions;
+  /**
+   * Who may cache what `GET /runs/:id/stream` has read: `"public"` also lets shared caches
+   * answer, which do not ask `authorize`; `"private"` only the client's own.
+   *
+   * @default {"public" with `allowAll`, otherwise "private"}
+   */
+  caching?: "public" | "private";
+  /**
+   * How long `GET /runs/:id/stream?live=long-poll` waits for an event, in milliseconds.
+   *
+   * @default {20_000}
+   */
+  longPollTimeout?: number;
   /**
    * The path under which the handler is mounted, such as `"/api"`.
    *
@@ -111,11 +139,32 @@ export interface RunHandlerOptions {
   onError?: (error: unknown, request: Request) => void;
 }
 
+/** Allows everything: an `authorize` for handlers that only friends can reach. */
+export function allowAll(): true {
+  return true;
+}
+
+let hasWarned = false;
+
+/** The default of `authorize`. It may have been forgotten, so it is told, once. */
+function allowAllWithWarning(): typeof allowAll {
+  if (!hasWarned) {
+    console.warn(
+      "Everybody may read, start and abort runs: createRunHandler() got no `authorize`. Pass `authorize: allowAll` if that is meant.",
+    );
+  }
+  hasWarned = true;
+  return allowAll;
+}
+
 /** {@linkcode RunHandlerOptions} with their defaults. */
-export interface RunHandlerSettings
-  extends Required<Omit<RunHandlerOptions, "pipelines" | "upgradeWebSocket">> {
+export interface RunHandlerSettings extends
+  Required<
+    Omit<RunHandlerOptions, "pipelines" | "upgradeWebSocket" | "cors">
+  > {
   readonly pipelines: ReadonlyMap<string, RequestedPipeline>;
   readonly upgradeWebSocket: UpgradeWebSocket | undefined;
+  readonly cors: CorsOptions | undefined;
 }
 
 /**
@@ -129,7 +178,10 @@ export function resolveRunHandlerOptions(
 ): RunHandlerSettings {
   const {
     pipelines = {},
-    authorize = () => true,
+    authorize = allowAllWithWarning(),
+    cors,
+    caching = authorize === allowAll ? "public" : "private",
+    longPollTimeout = 20_000,
     prefix = "",
     heartbeat = 4_000,
     maxBodyBytes = 1_048_576,
@@ -145,6 +197,9 @@ export function resolveRunHandlerOptions(
     );
   }
   checkDelay(`${here} heartbeat`, heartbeat, 1);
+  if (cors !== undefined) checkCors(here, cors);
+  checkOneOf(`${here} caching`, caching, ["public", "private"]);
+  checkDelay(`${here} longPollTimeout`, longPollTimeout);
   checkInteger(`${here} maxBodyBytes`, maxBodyBytes, 1);
   checkInteger(`${here} maxBufferedBytes`, maxBufferedBytes, 0);
   checkType(`${here} closeAfterErrored`, closeAfterErrored, "boolean");
@@ -168,6 +223,9 @@ export function resolveRunHandlerOptions(
   return {
     pipelines: byName,
     authorize,
+    cors,
+    caching,
+    longPollTimeout,
     prefix,
     heartbeat,
     maxBodyBytes,

@@ -1,3 +1,4 @@
+import { within } from "../../async/within.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 import { toWireFailure } from "../wire/messages.ts";
@@ -73,19 +74,4 @@ function waitOf({ headers }: Request): number | undefined {
   if (preferred === undefined) return undefined;
   if (seconds === undefined) return Infinity;
   return Math.min(Number(seconds), MAX_WAIT) * 1_000;
-}
-
-/** The value of a promise; `undefined` if it takes longer than `ms`. */
-async function within<T>(
-  promise: Promise<T>,
-  ms: number,
-): Promise<T | undefined> {
-  if (ms === Infinity) return await promise;
-  const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), ms);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

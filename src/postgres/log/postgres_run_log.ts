@@ -37,6 +37,7 @@ export interface PostgresRunLogOptions {
 
 /** Shares runs between instances through leases, a log of events and NOTIFY. */
 export class PostgresRunLog implements RunLog {
+  readonly keepsEvents = true;
   readonly #database: Database;
   readonly #replica: Replica | undefined;
   readonly #follower: LogFollower;
