@@ -86,6 +86,13 @@ export interface PipelineRunRegistryOptions {
    */
   endingTimeout?: number;
   /**
+   * Whether it sweeps every minute by itself. Otherwise call `sweep()`, or leave that to
+   * other instances.
+   *
+   * @default {true}
+   */
+  sweeps?: boolean;
+  /**
    * Called with problems that do not stop a run; errors it throws are ignored.
    *
    * @default {console.warn}
@@ -126,6 +133,7 @@ export function resolveOptions(
     maxPayloadBytes = 1_048_576,
     payloads = "json",
     endingTimeout = 5_000,
+    sweeps = true,
     onWarning = logWarning,
     clock = () => performance.now(),
   } = options;
@@ -149,6 +157,7 @@ export function resolveOptions(
   checkDelay(`${here} yieldThrottle`, yieldThrottle);
   checkDelay(`${here} endingTimeout`, endingTimeout);
   checkType(`${here} abortWritesErroredRow`, abortWritesErroredRow, "boolean");
+  checkType(`${here} sweeps`, sweeps, "boolean");
   checkType(`${here} onWarning`, onWarning, "function");
   checkType(`${here} clock`, clock, "function");
   return {
@@ -161,6 +170,7 @@ export function resolveOptions(
     maxPayloadBytes,
     payloads,
     endingTimeout,
+    sweeps,
     warn: contain(onWarning),
     clock,
   };

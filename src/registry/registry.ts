@@ -106,7 +106,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
       onRefused: (run) => this.#runs.delete(run),
       onFinished: (run) => this.#runs.finish(run),
     };
-    startSweeping(this, resolved.warn);
+    if (resolved.sweeps) startSweeping(this, resolved.warn);
   }
 
   /**
@@ -373,9 +373,9 @@ export class PipelineRunRegistry implements AsyncDisposable {
 
   /**
    * Forgets finished runs that have expired, ends the runs of dead instances, and
-   * deletes what the repository keeps no longer. It runs by itself every minute. With
-   * Postgres, it takes two intervals of renewal (20 s by default) when it is the first
-   * to find an expired lease.
+   * deletes what the repository keeps no longer. It runs by itself every minute, unless
+   * the option `sweeps` is off. With Postgres, it takes two intervals of renewal (20 s by
+   * default) when it is the first to find an expired lease.
    *
    * @throws {RepositoryError} If the repository fails.
    */

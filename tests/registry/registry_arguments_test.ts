@@ -166,6 +166,7 @@ const BAD_OPTIONS: [string, unknown[], ErrorConstructor][] = [
   ["finishedRetention", ["1000", 1000n], TypeError],
   ["yieldThrottle", ["1000", 1000n], TypeError],
   ["endingTimeout", ["1000", 1000n], TypeError],
+  ["sweeps", [null, "no", 0], TypeError],
   ["onWarning", [null, "warn", {}], TypeError],
   ["clock", [null, 0, new Date(0)], TypeError],
 ];

@@ -80,6 +80,17 @@ Deno.test("PipelineRunRegistry is swept every minute by a timer if Deno.cron is 
   assertEquals(opened.registry.snapshotStatus(runId), undefined);
 });
 
+Deno.test("PipelineRunRegistryOptions.sweeps leaves sweeping to the caller", async () => {
+  using _cron = replaceCron(undefined);
+  using time = new FakeTime();
+  await using swept = await openRegistry();
+  await using opened = await openRegistry({ sweeps: false });
+  time.tick(MINUTE);
+  assertEquals([swept.isSwept, opened.isSwept], [true, false]);
+  await opened.registry.sweep();
+  assertEquals(opened.isSwept, true);
+});
+
 Deno.test("PipelineRunRegistry is swept by one timer together with all others", async () => {
   using _cron = replaceCron(undefined);
   using time = new FakeTime();
