@@ -17,7 +17,7 @@ import {
 } from "../repository/repository.ts";
 import type { RunLog } from "../repository/run_log.ts";
 import type { PostgresClient } from "./client/client.ts";
-import { Database } from "./client/database.ts";
+import { Database, lacksTable } from "./client/database.ts";
 import { Notifier } from "./client/notifier.ts";
 import { Replica } from "./client/replica.ts";
 import { PostgresRunLog } from "./log/postgres_run_log.ts";
@@ -26,7 +26,12 @@ import {
   resolveOptions,
 } from "./options.ts";
 import * as sql from "./sql/rows.ts";
-import { MIGRATE } from "./sql/migrations.ts";
+import {
+  GET_VERSIONS,
+  MIGRATE,
+  type Migration,
+  migrations,
+} from "./sql/migrations.ts";
 import { TABLES } from "./sql/schema.ts";
 import type {
   Parameters,
@@ -212,6 +217,22 @@ export class PostgresPipelineRunRepository
         );
       }
     }
+  }
+
+  /**
+   * The migrations that the tables have not had, which `migrate()` would take; all if
+   * there are no tables, or none that records migrations.
+   *
+   * @throws {RepositoryError} If Postgres fails.
+   */
+  async pendingMigrations(): Promise<Migration[]> {
+    let found: readonly unknown[] = [];
+    try {
+      found = await this.#database.query(GET_VERSIONS, {});
+    } catch (error) {
+      if (!lacksTable(error)) throw error;
+    }
+    return migrations.filter(({ version }) => !found.includes(version));
   }
 
   /** Writes one transition; see {@linkcode PipelineRunRepository}. */

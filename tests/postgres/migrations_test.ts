@@ -71,6 +71,37 @@ for (const version of [0, ...VERSIONS]) {
   }
 }
 
+Deno.test("PostgresPipelineRunRepository.pendingMigrations() lists the steps that tables lack", async () => {
+  for (const steps of [0, 1, VERSIONS.length]) {
+    await using database = await migrated(steps);
+    const { schema, sql } = database;
+    await using connection = await openDatabase();
+    for (
+      const repository of [
+        new PostgresPipelineRunRepository(sql),
+        new PostgresPipelineRunRepository(connection.sql, { schema }),
+      ]
+    ) {
+      assertEquals(await repository.pendingMigrations(), [
+        ...migrations.slice(steps),
+      ]);
+    }
+  }
+});
+
+Deno.test("PostgresPipelineRunRepository.pendingMigrations() fails if Postgres does", async () => {
+  await using database = await migrated(1);
+  await database.sql`drop table pipeline_run_migrations`;
+  await database.sql`
+    create table pipeline_run_migrations (revision integer)`;
+  const repository = new PostgresPipelineRunRepository(database.sql);
+  await assertRejects(
+    () => repository.pendingMigrations(),
+    RepositoryError,
+    'column "version" does not exist',
+  );
+});
+
 Deno.test("migrations can be taken one by one, and again", async () => {
   await using database = await migrated(VERSIONS.length);
   const before = await layout(database);

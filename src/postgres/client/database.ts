@@ -180,6 +180,12 @@ function isTransient(code: unknown): boolean {
     TRANSIENT.some((prefix) => code.startsWith(prefix));
 }
 
+/** Whether a statement failed because a table that it names does not exist. */
+export function lacksTable(error: unknown): boolean {
+  const { cause } = error as { cause?: { code?: unknown } };
+  return cause?.code === "42P01"; // undefined_table
+}
+
 /** Whether a statement failed because it writes what is written already. */
 export function isDuplicate(error: unknown): boolean {
   const { cause } = error as { cause?: { code?: unknown } };

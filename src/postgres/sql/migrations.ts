@@ -1,4 +1,4 @@
-import type { Statement } from "./statement.ts";
+import { type Statement, statement } from "./statement.ts";
 
 /** A step from one version of the tables to the next. */
 export interface Migration {
@@ -196,6 +196,10 @@ export const MIGRATE: Statement<Record<never, never>> = {
   textIn: (schema) => `/* migrate */ ${migrationOf(STEPS.map(stepOf), schema)}`,
   values: () => [],
 };
+
+/** The versions of the steps that the tables have had; fails if no step was recorded. */
+export const GET_VERSIONS = statement("get versions", {}, () => `
+  select to_json(version)::text from pipeline_run_migrations`);
 
 /** A statement that takes steps, one instance at a time. */
 function migrationOf(steps: readonly string[], schema?: string): string {

@@ -27,7 +27,7 @@ export interface Statement<P extends Parameters> {
 
 /** The tables of ours and of cognee's that statements name. */
 const TABLE =
-  /\b(pipeline_runs|pipeline_run_(payload_fields|results|leases|events)|datasets)\b/g;
+  /\b(pipeline_runs|pipeline_run_(payload_fields|results|leases|events|migrations)|datasets)\b/g;
 
 /**
  * Makes a statement and numbers its parameters.
