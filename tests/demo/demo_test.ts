@@ -1,6 +1,7 @@
 import { cpSync } from "node:fs";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Demo, type Ending } from "./demo_process.ts";
+import { Demo } from "./demo_process.ts";
+import type { Ending } from "../program_process.ts";
 import { startPostgresServer } from "../../bench/postgres_server.ts";
 import { openDatabase } from "../postgres/open_database.ts";
 
