@@ -131,6 +131,7 @@ export const MIGRATION_MUTATIONS: readonly Mutation[] = [
       "payload_fields|results|leases|events",
       "payload_fields|leases|events",
     ],
+    ["Migrations are found in the schema", "|events|migrations)", "|events)"],
     ["Datasets are found in the schema", "|datasets)", ")"],
     ["Rows are found in the schema", "(pipeline_runs|", "("],
   ]),

@@ -1,4 +1,5 @@
 import { BROADCAST_MUTATIONS } from "./broadcast_mutations.ts";
+import { CLI_MUTATIONS } from "./cli_mutations.ts";
 import { CLIENT_MUTATIONS } from "./client_mutations.ts";
 import { GROUP_COMMIT_MUTATIONS } from "./group_commit_mutations.ts";
 import { LEASE_MUTATIONS } from "./lease_mutations.ts";
@@ -33,5 +34,4 @@ export const MUTATIONS: readonly Mutation[] = [
   ...REPOSITORY_MUTATIONS,
   ...REGISTRY_MUTATIONS,
   ...BROADCAST_MUTATIONS,
-  ...STREAM_MUTATIONS,
-];
+  ...CLI_MUTATIONS,
