@@ -1,9 +1,11 @@
 /**
- * A demo that indexes the terms of text files, with one pipeline run for each
- * path and the audit trail in a Postgres that runs in this process. With `--serve`
- * it serves a page on which runs are started and followed.
+ * A demo that indexes the terms of text files, with one pipeline run for each path
+ * and the audit trail in a Postgres that runs in this process. With `--serve` it
+ * serves a page on which runs are started, watched and aborted; it may be reloaded
+ * at any time. Two servers with the same `--database-url` show each other's runs.
  *
- * In a checkout run `deno task demo --help`, elsewhere
+ * In a checkout run `deno task demo --help`, which lists the options and grants
+ * the permissions, elsewhere
  *
  * ```sh
  * deno run -A jsr:@pipeline/run-registry/demo --help

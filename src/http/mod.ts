@@ -2,7 +2,6 @@
  * The runs of a registry over HTTP: a handler, server-sent events that resume,
  * WebSockets, and `followRun()`. The typed client is in `./client`.
  *
- * @example Usage
  * ```ts ignore
  * import { definePipeline, PipelineRunRegistry } from "@pipeline/run-registry";
  * import { allowAll, createRunHandler } from "@pipeline/run-registry/http";
@@ -20,6 +19,212 @@
  *   createRunHandler(registry, { pipelines: [count], authorize: allowAll }),
  * );
  * ```
+ *
+ * Sections: requests, problems, the wire format, slow viewers, security, other
+ * frameworks, Deno Deploy, options, limits, permissions, troubleshooting.
+ *
+ * ## Requests
+ *
+ * The handler takes a `Request` and returns a `Response`. Its JSON uses the names
+ * of cognee.
+ *
+ * | request                        | answer                                                                                       |
+ * | ------------------------------ | -------------------------------------------------------------------------------------------- |
+ * | `POST /pipelines/ingest`       | 202 with the run id and a `Location`; with `Prefer: wait`, 200 with the outcome              |
+ * | `GET /runs/:id/events?after=n` | its events: server-sent events, or a WebSocket with the messages of cognee                   |
+ * | `GET /runs/:id`                | phase, rows, payload fields, result                                                          |
+ * | `GET /runs`                    | the newest runs, a row of the audit trail each; `?dataset_id=` and `?limit=` (50, up to 100) |
+ * | `DELETE /runs/:id?reason=…`    | 202 when the abort is under way, 409 once the run has ended                                  |
+ *
+ * The types go from the pipeline to the client of `./client`; the server checks
+ * inputs. `spec` of a pipeline gives its runs a dataset, an id or a timeout.
+ * `pipelines` may also be an object of functions by name,
+ * `(input, request) => ({ work })`, which throw a `ProblemError` to refuse.
+ *
+ * Do not give a run the request's `signal`: it also fires when the response is
+ * done.
+ *
+ * ## Problems
+ *
+ * Errors are problem details (RFC 9457) with a `code`. An input that the schema
+ * refuses gets 422 with `errors: [{ detail, pointer }]`.
+ *
+ * | status | `code`                                             | when                                                                        |
+ * | ------ | -------------------------------------------------- | --------------------------------------------------------------------------- |
+ * | 400    | `problem`                                          | a number, a UUID, the path or the JSON is malformed; no upgrade is possible |
+ * | 403    | `problem`                                          | `authorize` refused a request that is not about one run                     |
+ * | 404    | `unknown_run`                                      | no instance knows the run, or `authorize` refused                           |
+ * | 404    | `problem`                                          | there is no such pipeline or path                                           |
+ * | 405    | `problem`                                          | the method is not in `Allow`                                                |
+ * | 409    | `run_already_active`, `run_ended`                  | the id to start is live; the run to abort has ended                         |
+ * | 413    | `problem`                                          | the body is larger than `maxBodyBytes`                                      |
+ * | 415    | `problem`                                          | the body is not `application/json`                                          |
+ * | 422    | `invalid_input`                                    | the schema refused the input                                                |
+ * | 501    | `problem`                                          | the platform has no `upgradeWebSocket`                                      |
+ * | 503    | `registry_full`, `repository`, `registry_shutdown` | a retry after `Retry-After: 1` may succeed                                  |
+ * | 500    | `problem`                                          | anything else; `onError` gets it                                            |
+ *
+ * ## The wire format
+ *
+ * **Server-sent events.** The `id` of an event is its number, `event` its kind,
+ * `data` a `WireEvent` as one line of JSON:
+ *
+ * ```text
+ * id: 2
+ * event: Yield
+ * data: {"pipeline_run_id":"…","status":"PipelineRunYield","payload":{"document":"a.txt"},"seq":2,"at":"…"}
+ * ```
+ *
+ * The names are `Started`, `Yield`, `AlreadyCompleted`, `Completed`, `Errored` and
+ * `Lagged`. The stream begins with an `id` of its own, so that a viewer can resume
+ * before the first event. A comment every 4 s (`heartbeat`) keeps the connection
+ * alive. Since every event has a name, `onmessage` of an `EventSource` gets none
+ * of them:
+ *
+ * ```ts ignore
+ * const source = new EventSource(`/runs/${runId}/events`);
+ * source.addEventListener("Yield", ({ data }) => {
+ *   console.log(JSON.parse(data).payload);
+ * });
+ * source.addEventListener("Errored", ({ data }) => {
+ *   console.log(JSON.parse(data).message);
+ * });
+ * ```
+ *
+ * **Following resumes.** A browser's `EventSource` reconnects with the last `id`,
+ * to any instance, and misses nothing; after the run's end it gets 204 and stops.
+ * With Postgres an event is sent once it is in the log, so even the death of the
+ * run's instance takes back nothing that was shown.
+ *
+ * **A WebSocket** gets the messages of cognee, a `WireFrame` each:
+ * `{ pipeline_run_id, status, payload }`, where `status` is the kind behind
+ * `PipelineRun`, and the payload of a `PipelineRunErrored` is its message. It
+ * closes with
+ *
+ * | code | when                                                              |
+ * | ---- | ----------------------------------------------------------------- |
+ * | 1000 | the run has ended                                                 |
+ * | 1001 | the instance shuts down                                           |
+ * | 1008 | the run is unknown or refused                                     |
+ * | 1011 | the viewer was too slow and missed events, or they cannot be read |
+ *
+ * `RunEventEncoderStream` and `RunEventDecoderStream` convert to and from the
+ * format of server-sent events, for a handler or a client of your own.
+ *
+ * ## Slow viewers
+ *
+ * They cost the run nothing: two events wait in memory for each and, with a log,
+ * up to 64 KiB more; in a WebSocket `maxBufferedBytes`. Events lost meanwhile are
+ * reported as `Lagged`, and a WebSocket is closed; with a log none is lost.
+ *
+ * ## Security
+ *
+ * `authorize(request, action)` is asked first, always; without it everybody may do
+ * everything. It is asked once for each request: access that is withdrawn later
+ * does not end an open stream. Neither the time that `authorize` takes nor that of
+ * a slow upload is bounded.
+ *
+ * A refused request about a run is answered with 404, as if there were no such
+ * run. Browsers send cookies with WebSockets of foreign pages, and a foreign page
+ * can use this host's name (DNS rebinding): where access depends on cookies or on
+ * network reach alone, check `Origin` and `Host` as well. A page must send
+ * `application/json` to start a run, also without a body, since a foreign page
+ * cannot send that type without permission.
+ *
+ * Viewers are shown the code, message and name of errors that work throws, and
+ * nothing else of them. Other errors are a generic failure to them; `onError` gets
+ * the details.
+ *
+ * ## Other frameworks
+ *
+ * In Hono, `app.all("/api/*", (context) => handler(context.req.raw))` mounts a
+ * handler whose `prefix` is `"/api"`. The same works in Oak, Fresh and every
+ * framework that passes on the server's `Request` with its body unread. A copy of
+ * the request, as Hono's `mount()` makes by default, cannot be upgraded to a
+ * WebSocket.
+ *
+ * ## Deno Deploy
+ *
+ * ```ts ignore
+ * import { PipelineRunRegistry } from "@pipeline/run-registry";
+ * import { createRunHandler } from "@pipeline/run-registry/http";
+ * import { connect } from "@pipeline/run-registry/postgres";
+ *
+ * const repository = await connect(); // DATABASE_URL, or the PG* variables
+ * const registry = new PipelineRunRegistry({ repository });
+ * const handler = createRunHandler(registry, { pipelines, authorize });
+ * const server = Deno.serve(handler);
+ *
+ * Deno.addSignalListener("SIGINT", async () => {
+ *   await registry.shutdown({ timeout: 3_000 }); // ends runs, closes streams
+ *   await repository.close({ timeout: 1_000 });
+ *   await server.shutdown(); // waits for what is open, so it comes last
+ * });
+ * ```
+ *
+ * Make the registry at the top level of the module, before `Deno.serve`: its
+ * `Deno.cron` must be found at deploy time.
+ *
+ * An instance stops soon after it has sent its last byte, whatever is pending, and
+ * a run lives as long as its instance. So start a run with `Prefer: wait`, or
+ * follow it: an open stream of events keeps the instance alive as long as bytes
+ * flow.
+ *
+ * On `SIGINT` live runs are aborted and their ERRORED rows are written; the
+ * platform kills the process after 5 s. A viewer that has stopped reading, or an
+ * upload, can delay `server.shutdown()` until then.
+ *
+ * ## Options
+ *
+ * | `RunHandlerOptions` | default                 | what it is                                                                     |
+ * | ------------------- | ----------------------- | ------------------------------------------------------------------------------ |
+ * | `pipelines`         | none                    | those of `definePipeline()`, or functions by name                              |
+ * | `authorize`         | everything is allowed   | decides whether to allow a request                                             |
+ * | `prefix`            | `""`                    | the path under which the handler is mounted, such as `"/api"`                  |
+ * | `heartbeat`         | `4_000`                 | how often to send a comment or a ping to each viewer, in ms                    |
+ * | `maxBodyBytes`      | `1_048_576`             | the size of the largest request body                                           |
+ * | `maxBufferedBytes`  | `65_536`                | how many bytes a slow WebSocket may buffer, plus one event                     |
+ * | `closeAfterErrored` | `true`                  | whether to close a WebSocket after `Errored`; cognee leaves that to the client |
+ * | `upgradeWebSocket`  | `Deno.upgradeWebSocket` | upgrades requests on other platforms                                           |
+ * | `onError`           | `console.error`         | called with errors that clients see only as a generic failure                  |
+ *
+ * | `RunEventEncoderStreamOptions` | default  | what it is                                                |
+ * | ------------------------------ | -------- | --------------------------------------------------------- |
+ * | `lastEventId`                  | not sent | the number of the event after which the stream begins     |
+ * | `heartbeat`                    | `4_000`  | how often to send a comment, in ms; `Infinity` sends none |
+ *
+ * | `RunEventDecoderStreamOptions` | default      | what it is                                            |
+ * | ------------------------------ | ------------ | ----------------------------------------------------- |
+ * | `maxEventLength`               | `16_777_216` | the length of the longest event, in UTF-16 code units |
+ *
+ * | `ProblemErrorOptions` | default                  | what it is                                  |
+ * | --------------------- | ------------------------ | ------------------------------------------- |
+ * | `title`               | the phrase of the status | a short name for this kind of problem       |
+ * | `code`                | `"problem"`              | a word for programs                         |
+ * | `headers`             |                          | further headers of the response             |
+ * | `runId`               |                          | the UUID of the run concerned               |
+ * | `errors`              |                          | what is wrong with the parts of an input    |
+ * | `cause`               |                          | the underlying error; clients do not see it |
+ *
+ * ## Permissions
+ *
+ * The handler needs none of its own.
+ *
+ * ## Troubleshooting
+ *
+ * | symptom                                                        | cause                                                                                                 | what to do                                                                                               |
+ * | -------------------------------------------------------------- | ----------------------------------------------------------------------------------------------------- | -------------------------------------------------------------------------------------------------------- |
+ * | `EventSource.onmessage` gets nothing                           | every event has a name                                                                                | `addEventListener("Yield", …)`                                                                           |
+ * | a WebSocket closes with 1011, `Too slow: …`                    | the viewer read too slowly and missed events; without a log they are gone                             | follow by server-sent events, which report `Lagged` and go on; raise `channelCapacity`; use `./postgres` |
+ * | a WebSocket closes with 1011, `The events cannot be read`      | the repository failed; `onError` gets the error                                                       | connect again with `?after=`, or follow by server-sent events, which know the number                     |
+ * | a WebSocket closes with 1008                                   | the run is unknown, or `authorize` refused it                                                         | register the run first                                                                                   |
+ * | 400, `No WebSocket can be made of this request`                | the handler got a copy of the request, as from Hono's `mount()`                                       | pass `context.req.raw`                                                                                   |
+ * | 500, and `onError` gets `The body was read before the handler` | a middleware read the body                                                                            | mount the handler before it                                                                              |
+ * | 415 though the body is empty                                   | a page sent it, and not as `application/json`                                                         | send `Content-Type: application/json`                                                                    |
+ * | 404 for a run that exists                                      | `authorize` refused it                                                                                | return `true` for this action                                                                            |
+ * | 204 instead of events                                          | the run has ended, and nothing follows `after`                                                        | nothing; without `after` the events come again                                                           |
+ * | runs end with `"shutdown"` on Deno Deploy                      | the platform sent `SIGINT`, which can hit busy instances                                              | as under Deno Deploy; start the run again                                                                |
+ * | runs end with `"lease_expired"` on Deno Deploy                 | the instance was stopped without an end of its runs, since no bytes flowed or it took longer than 5 s | `Prefer: wait`, or follow the run; the listener of `SIGINT` above                                        |
  *
  * @module
  */

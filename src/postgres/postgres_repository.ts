@@ -77,7 +77,7 @@ const ORPHANS_AT_ONCE = 1_000;
  *
  * @example Usage
  * ```ts ignore
- * import postgres from "npm:postgres@3";
+ * import postgres from "npm:postgres@^3.4.9";
  * import { PipelineRunRegistry } from "@pipeline/run-registry";
  * import { PostgresPipelineRunRepository } from "@pipeline/run-registry/postgres";
  *

@@ -10,7 +10,7 @@ const TABLES = [
 
 const PARTITIONS = 4;
 
-/** Spreads empty tables over hash partitions, as the README says. */
+/** Spreads empty tables over hash partitions, as the module doc of `./postgres` says. */
 export async function partition(sql: postgres.Sql): Promise<void> {
   for (const table of TABLES) {
     const partitions = Array.from({ length: PARTITIONS }, (_, i) => `

@@ -53,7 +53,7 @@ Deno.test("RunSpec.timeout writes a row even if aborts write none", async () => 
   assertEquals(await statuses(repository, RUN_ID), ["STARTED", "ERRORED"]);
 });
 
-// JavaScript cannot be preempted, as the README says.
+// JavaScript cannot be preempted, as the module doc says.
 Deno.test("RunSpec.timeout does not end work that never awaits, and its result counts (fault 15)", async () => {
   await using registry = new PipelineRunRegistry();
   const { phase } = await registry.registerInline(
