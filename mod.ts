@@ -62,10 +62,10 @@
  * `registry.getResult(runId)` reads it. The handle has the types of what the work
  * yields, or of the `P` of its `RunContext<P>`, and of the result.
  *
- * Work that throws is an `Errored` phase, not a rejection. The phase and the last
- * event have a `message` and a `code`. The name of an error of the work is the
- * event's `name` and the phase's `errorName`. `onWarning` gets the error itself
- * once, as the `cause` of a warning of the kind `"work"`.
+ * If the work throws, the run ends as `Errored`; the call does not reject. The
+ * phase and the last event have a `message` and a `code`. The name of an error of
+ * the work is the event's `name` and the phase's `errorName`. `onWarning` gets the
+ * error itself once, as the `cause` of a warning of the kind `"work"`.
  *
  * You may give a run id: any UUID, in any spelling. Registering the id of a live
  * run rejects with a `RunAlreadyActiveError`. After the run has ended, registering
@@ -219,12 +219,12 @@
  *
  * ## Limits
  *
- * - Payloads and payload fields must be JSON: what JSON would change is a
- *   `TypeError` that names the place. Only without a log can payloads be anything,
- *   with `payloads: "any"`. Payload fields, results and, with a log, payloads take
- *   1 MiB at most (`maxPayloadBytes`). A run whose result is larger or not JSON
- *   completes, with a `resultError`. Work that returns a function fails with a
- *   `TypeError`.
+ * - Payloads and payload fields must be JSON: a value that JSON would change is
+ *   refused with a `TypeError` that names the place. Only without a log can
+ *   payloads be anything, with `payloads: "any"`. Payload fields, results and,
+ *   with a log, payloads take 1 MiB at most (`maxPayloadBytes`). If a result is
+ *   larger, or not JSON, the run completes with a `resultError`. Work that returns
+ *   a function fails with a `TypeError`.
  * - An event's `at` is by the clock of the instance that published it; nothing
  *   depends on it.
  * - Without a log, a new attempt continues the numbering of events only while the

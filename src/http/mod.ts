@@ -21,7 +21,7 @@
  * ```
  *
  * Sections: requests, problems, the wire format, slow viewers, security, other
- * frameworks, Deno Deploy, options, limits, permissions, troubleshooting.
+ * frameworks, Deno Deploy, options, permissions, troubleshooting.
  *
  * ## Requests
  *
@@ -37,8 +37,9 @@
  * | `DELETE /runs/:id?reason=…`    | 202 when the abort is under way, 409 once the run has ended                                  |
  *
  * The types go from the pipeline to the client of `./client`; the server checks
- * inputs. `spec` of a pipeline gives its runs a dataset, an id or a timeout.
- * `pipelines` may also be an object of functions by name,
+ * inputs. With `Prefer: wait=10` the outcome comes if the run ends within 10 s,
+ * otherwise 202. `spec` of a pipeline gives its runs a dataset, an id or a
+ * timeout. `pipelines` may also be an object of functions by name,
  * `(input, request) => ({ work })`, which throw a `ProblemError` to refuse.
  *
  * Do not give a run the request's `signal`: it also fires when the response is
@@ -121,8 +122,8 @@
  *
  * `authorize(request, action)` is asked first, always; without it everybody may do
  * everything. It is asked once for each request: access that is withdrawn later
- * does not end an open stream. Neither the time that `authorize` takes nor that of
- * a slow upload is bounded.
+ * does not end an open stream. The handler bounds neither the time that
+ * `authorize` takes nor that of a slow upload.
  *
  * A refused request about a run is answered with 404, as if there were no such
  * run. Browsers send cookies with WebSockets of foreign pages, and a foreign page
@@ -216,7 +217,7 @@
  * | -------------------------------------------------------------- | ----------------------------------------------------------------------------------------------------- | -------------------------------------------------------------------------------------------------------- |
  * | `EventSource.onmessage` gets nothing                           | every event has a name                                                                                | `addEventListener("Yield", …)`                                                                           |
  * | a WebSocket closes with 1011, `Too slow: …`                    | the viewer read too slowly and missed events; without a log they are gone                             | follow by server-sent events, which report `Lagged` and go on; raise `channelCapacity`; use `./postgres` |
- * | a WebSocket closes with 1011, `The events cannot be read`      | the repository failed; `onError` gets the error                                                       | connect again with `?after=`, or follow by server-sent events, which know the number                     |
+ * | a WebSocket closes with 1011, `The events cannot be read`      | the repository failed; `onError` gets the error                                                       | connect again; server-sent events have the number to resume after                                        |
  * | a WebSocket closes with 1008                                   | the run is unknown, or `authorize` refused it                                                         | register the run first                                                                                   |
  * | 400, `No WebSocket can be made of this request`                | the handler got a copy of the request, as from Hono's `mount()`                                       | pass `context.req.raw`                                                                                   |
  * | 500, and `onError` gets `The body was read before the handler` | a middleware read the body                                                                            | mount the handler before it                                                                              |

@@ -85,16 +85,16 @@
  * says for how long, and so does the audit trail, unless `auditRetention` does;
  * the newest row of each pipeline on a dataset always stays, since qualification
  * depends on it. One instance at a time deletes from a table, a thousand rows a
- * statement, and rests as long as it works.
+ * statement; after each statement it pauses for as long as the statement took.
  *
  * ## Notifications and polling
  *
  * **Notifications** cost the whole server: PostgreSQL lets only one transaction
  * that notifies commit at a time. So a writer notifies only of runs that another
- * instance follows, in a statement of its own that does not wait for the disk, one
- * at a time, and rests three times as long as that took. Followers leave their
- * interest in the run's lease, for a minute at a time, where the writer's next
- * commit finds it.
+ * instance follows, in a statement of its own that does not wait for the disk. One
+ * such statement is under way at a time, and the writer then pauses three times as
+ * long as it took. Followers record their interest in the run's lease, for a
+ * minute at a time; the writer's next commit finds it there.
  *
  * **Polling** finds what no notification told, with one query for all runs: 5 ms
  * after the last event, or 50 ms if the writer notifies, and then after twice as
@@ -137,8 +137,8 @@
  * every commit after 299 ms; with 16 instances it is 9 ms and 15 ms.
  *
  * One Postgres with 100 connections carries 20 busy instances with the default
- * `max` of 4, and 50 with `max: 1`. Behind a transaction pooler the number of
- * instances does not matter, but what they do: a core of Postgres carries 1,800
+ * `max` of 4, and 50 with `max: 1`. Behind a transaction pooler it matters what
+ * the instances do, not how many they are: a core of Postgres carries 1,800
  * instances that publish once a second, or 2,500 that follow a quiet run.
  * Notifications wake every instance that listens, so from about 100 instances on
  * pass `listener: false`. `bench/FLEET.md` of the repository has the arithmetic
@@ -161,8 +161,8 @@
  * drop table undivided;
  * ```
  *
- * A group commit then writes to every partition that one of its runs is in. What
- * is about many runs asks all partitions: renewing, polling, sweeping.
+ * A group commit then writes to every partition that one of its runs is in.
+ * Statements about many runs ask all partitions: renewing, polling, sweeping.
  * `pipeline_runs` stays as cognee made it.
  *
  * Citus spreads the same tables over servers (`create_distributed_table`), where a
@@ -210,15 +210,15 @@
  *   number. Endings are never dropped.
  * - `durable` means committed, as Postgres is set up: with
  *   `synchronous_commit = off` or an asynchronous standby, a crash can lose the
- *   last moments. So it can, rarely, if a synchronous standby does not answer: a
- *   request to cancel a statement can reach the commit behind it, and Postgres
- *   then commits without the standby.
+ *   last moments. The same can happen, rarely, if a synchronous standby does not
+ *   answer: a request to cancel a statement can reach the commit behind it, and
+ *   Postgres then commits without the standby.
  * - The database must have the encoding UTF8 and `array_nulls` on, as by default.
  *   Otherwise rows with other characters, or all rows, are refused: the outcomes
  *   say `durable: false`, and `onWarning` is called.
  * - Give the registry a client of its own: postgres.js passes answers of a busy
  *   connection to the wrong callers after it fails to serialise a parameter of any
- *   caller. The registry checks the answers to its writes for that.
+ *   caller. The registry checks that the answers to its writes are its own.
  *
  * ## Permissions
  *
