@@ -26,7 +26,7 @@ const PRINTED = "2 a.txt\n3 b.txt\ndone\n";
 /** Files of Markdown whose links are checked. */
 const PAGES = [
   "README.md",
-  "CONTRIBUTING.md",
+  ".github/CONTRIBUTING.md",
   "bench/README.md",
   "bench/FLEET.md",
 ];

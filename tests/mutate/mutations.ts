@@ -35,3 +35,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...REGISTRY_MUTATIONS,
   ...BROADCAST_MUTATIONS,
   ...CLI_MUTATIONS,
+  ...STREAM_MUTATIONS,
+];
