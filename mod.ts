@@ -148,6 +148,7 @@
  * | `maxPayloadBytes`            | `1_048_576`                         | how large a payload field, a result and, with a log, a payload may be as JSON        |
  * | `payloads`                   | `"json"`                            | `"any"` publishes any value as it is; it needs a repository without a log            |
  * | `endingTimeout`              | `5_000`                             | how long a run's last event waits for its ending to be durable, in ms                |
+ * | `sweeps`                     | `true`                              | whether it sweeps every minute; otherwise call `sweep()`, or leave it to others      |
  * | `onWarning`                  | `console.warn`                      | called with problems that do not stop a run                                          |
  * | `clock`                      | `performance.now`                   | a clock that never goes back, in ms                                                  |
  *

@@ -20,8 +20,8 @@
  * );
  * ```
  *
- * Sections: requests, problems, the wire format, slow viewers, security, other
- * frameworks, Deno Deploy, options, permissions, troubleshooting.
+ * Sections: requests, problems, the wire format, Durable Streams, slow viewers,
+ * security, other frameworks, Deno Deploy, options, permissions, troubleshooting.
  *
  * ## Requests
  *
@@ -32,9 +32,11 @@
  * | ------------------------------ | -------------------------------------------------------------------------------------------- |
  * | `POST /pipelines/ingest`       | 202 with the run id and a `Location`; with `Prefer: wait`, 200 with the outcome              |
  * | `GET /runs/:id/events?after=n` | its events: server-sent events, or a WebSocket with the messages of cognee                   |
+ * | `GET /runs/:id/stream`         | its events as a Durable Stream                                                               |
  * | `GET /runs/:id`                | phase, rows, payload fields, result                                                          |
  * | `GET /runs`                    | the newest runs, a row of the audit trail each; `?dataset_id=` and `?limit=` (50, up to 100) |
  * | `DELETE /runs/:id?reason=…`    | 202 when the abort is under way, 409 once the run has ended                                  |
+ * | `OPTIONS` of each              | 204 with the methods in `Allow`, and what `cors` allows                                      |
  *
  * The types go from the pipeline to the client of `./client`; the server checks
  * inputs. With `Prefer: wait=10` the outcome comes if the run ends within 10 s,
@@ -58,6 +60,7 @@
  * | 404    | `problem`                                          | there is no such pipeline or path                                           |
  * | 405    | `problem`                                          | the method is not in `Allow`                                                |
  * | 409    | `run_already_active`, `run_ended`                  | the id to start is live; the run to abort has ended                         |
+ * | 410    | `problem`                                          | the events of the stream are not kept any more                              |
  * | 413    | `problem`                                          | the body is larger than `maxBodyBytes`                                      |
  * | 415    | `problem`                                          | the body is not `application/json`                                          |
  * | 422    | `invalid_input`                                    | the schema refused the input                                                |
@@ -112,6 +115,40 @@
  * `RunEventEncoderStream` and `RunEventDecoderStream` convert to and from the
  * format of server-sent events, for a handler or a client of your own.
  *
+ * ## Durable Streams
+ *
+ * `GET /runs/:id/stream` speaks the read side of the
+ * [Durable Streams protocol](https://github.com/durable-streams/durable-streams/blob/main/PROTOCOL.md)
+ * in JSON mode, so its clients in TypeScript, Python, Go and other languages follow
+ * runs unchanged. The messages are `WireEvent`s.
+ *
+ * ```ts ignore
+ * import { stream } from "@durable-streams/client";
+ *
+ * const events = await stream({
+ *   url: `https://example.com/runs/${runId}/stream`,
+ *   offset: "-1", // from the beginning; or an offset that was kept
+ *   live: "long-poll", // or "sse", or false
+ * });
+ * events.subscribeJson(({ items, offset }) => console.log(offset, items));
+ * ```
+ *
+ * An offset is the number of the last event read. `-1` begins with the newest
+ * attempt. A stream closes with the last event; if the run is registered again,
+ * it goes on behind that. What the log has lost is a `PipelineRunLagged` message.
+ * Where the log was pruned, or an offset is of an earlier run with the id, the
+ * answer is 410. A `HEAD` gives the tail. Only the registry writes: the answer to
+ * other methods is 405.
+ *
+ * A response has 64 KiB at most, not counting its last event. With
+ * `live=long-poll` the answer is 204 after `longPollTimeout`; with `live=sse` the
+ * connection closes after a minute.
+ *
+ * **Caches.** What was read may be cached for a minute, by caches that are shared if
+ * everybody may read (`caching`), so a CDN answers long-polls of many viewers with
+ * one of ours. In nginx, `proxy_cache_lock on` makes them wait for it; its
+ * `proxy_cache_lock_timeout` must be longer than `longPollTimeout`.
+ *
  * ## Slow viewers
  *
  * They cost the run nothing: two events wait in memory for each and, with a log,
@@ -120,8 +157,9 @@
  *
  * ## Security
  *
- * `authorize(request, action)` is asked first, always; without it everybody may do
- * everything. It is asked once for each request: access that is withdrawn later
+ * `authorize(request, action)` is asked first, always. Without it everybody may do
+ * everything, and the first handler warns of that; `allowAll` says that it is
+ * meant. It is asked once for each request: access that is withdrawn later
  * does not end an open stream. The handler bounds neither the time that
  * `authorize` takes nor that of a slow upload.
  *
@@ -131,6 +169,11 @@
  * network reach alone, check `Origin` and `Host` as well. A page must send
  * `application/json` to start a run, also without a body, since a foreign page
  * cannot send that type without permission.
+ *
+ * Pages of other origins can neither read responses nor start or abort runs, unless
+ * `cors` lists their origin. `OPTIONS` is answered without asking `authorize`: a
+ * preflight has no credentials. With `caching: "public"`, a shared cache answers
+ * readers of a stream whom `authorize` never sees.
  *
  * Viewers are shown the code, message and name of errors that work throws, and
  * nothing else of them. Other errors are a generic failure to them; `onError` gets
@@ -180,7 +223,10 @@
  * | `RunHandlerOptions` | default                 | what it is                                                                     |
  * | ------------------- | ----------------------- | ------------------------------------------------------------------------------ |
  * | `pipelines`         | none                    | those of `definePipeline()`, or functions by name                              |
- * | `authorize`         | everything is allowed   | decides whether to allow a request                                             |
+ * | `authorize`         | `allowAll`              | decides whether to allow a request                                             |
+ * | `cors`              | none                    | which pages of other origins may use the handler                               |
+ * | `caching`           | `"public"` with allowAll, otherwise `"private"` | who may cache what `/stream` has read                    |
+ * | `longPollTimeout`   | `20_000`                | how long a long-poll of `/stream` waits, in ms                                 |
  * | `prefix`            | `""`                    | the path under which the handler is mounted, such as `"/api"`                  |
  * | `heartbeat`         | `4_000`                 | how often to send a comment or a ping to each viewer, in ms                    |
  * | `maxBodyBytes`      | `1_048_576`             | the size of the largest request body                                           |

@@ -244,6 +244,7 @@ function limitOf(request: Request): number {
  * | `GET /runs?dataset_id=…&limit=…` | the newest runs: an array of {@linkcode WireRow}, the newest row of each |
  * | `GET /runs/:id` | a {@linkcode WireRun}: phase, error, rows, payload, result |
  * | `GET /runs/:id/events?after=…` | its events: server-sent events, or a WebSocket |
+ * | `GET /runs/:id/stream?offset=…&live=…` | its events as a Durable Stream |
  * | `DELETE /runs/:id?reason=…` | 202 when the abort is under way; 409 if the run has ended |
  * | `POST /pipelines/:name` | 202 with the run id and a `Location` |
  *

@@ -82,7 +82,7 @@ export interface RunHandlerOptions {
    * Who may cache what `GET /runs/:id/stream` has read: `"public"` also lets shared caches
    * answer, which do not ask `authorize`; `"private"` only the client's own.
    *
-   * @default {"public" with `allowAll`, otherwise "private"}
+   * @default {"public" with allowAll, otherwise "private"}
    */
   caching?: "public" | "private";
   /**
