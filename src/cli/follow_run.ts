@@ -1,9 +1,9 @@
 import { type RunEvent, UnknownRunError } from "../../mod.ts";
+import { eventJson } from "../http/wire/messages.ts";
 import { describeFailure } from "./describe_failure.ts";
 import type { Output } from "./output.ts";
 import { printable } from "./printable.ts";
 import type { RunSource } from "./run_source.ts";
-import { toWireEvent } from "./wire.ts";
 
 /**
  * Prints the events of a run until its end.
@@ -22,7 +22,7 @@ export async function followRun(
   if (await source.get(runId) === undefined) throw new UnknownRunError(runId);
   let last: string | undefined;
   for await (const event of source.follow(runId, { after })) {
-    if (output.isJson) await output.json(toWireEvent(event));
+    if (output.isJson) await output.line(printable(eventJson(event)));
     else await output.line(lineOf(event, output));
     last = event.kind;
   }

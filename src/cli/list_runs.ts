@@ -1,10 +1,10 @@
 import type { PipelineRunRow } from "../../mod.ts";
+import { toWireRow } from "../http/wire/messages.ts";
 import { complain } from "./complain.ts";
 import type { Output } from "./output.ts";
 import { printable } from "./printable.ts";
 import type { RunSource } from "./run_source.ts";
 import { UsageError } from "./usage_error.ts";
-import { toWireRow } from "./wire.ts";
 
 const STATUS_PREFIX = "DATASET_PROCESSING_";
 /** How much of an error message is shown, in characters. */

@@ -1,9 +1,10 @@
 import { UnknownRunError } from "../../mod.ts";
+import type { ClientRun } from "../http/client/mod.ts";
+import { toWireRun, type WireRun } from "../http/wire/messages.ts";
 import { describeFailure } from "./describe_failure.ts";
 import type { Output } from "./output.ts";
 import { printable } from "./printable.ts";
 import type { RunSource } from "./run_source.ts";
-import { toWireRun } from "./wire.ts";
 
 /**
  * Prints all that is known of a run.
@@ -17,7 +18,7 @@ export async function showRun(
 ): Promise<void> {
   const run = await source.get(runId);
   if (run === undefined) throw new UnknownRunError(runId);
-  if (output.isJson) return await output.json(toWireRun(run));
+  if (output.isJson) return await output.json(wireOf(run));
   const { phase, rows: [newest], resultError } = run;
   const print = async (name: string, text: string | undefined) => {
     if (text !== undefined) await output.line(name.padEnd(10) + text);
@@ -44,4 +45,14 @@ export async function showRun(
     const time = output.time(row.createdAt);
     await print("Row", `${time}  ${output.paintState(row.status)}`);
   }
+}
+
+function wireOf(run: ClientRun): WireRun {
+  const { rows, payload, result, resultError } = run;
+  const stored = resultError !== undefined
+    ? { error: resultError }
+    : "result" in run
+    ? { value: result }
+    : undefined;
+  return toWireRun(run, rows, payload, stored);
 }
