@@ -297,6 +297,7 @@ export {
   type RequestedPipeline,
   type RequestedRun,
   type RunHandlerOptions,
+  type RunSocket,
   type UpgradeWebSocket,
 } from "./server/run_handler_options.ts";
 export type {

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { PipelineRunRegistry, RegistryShutdownError } from "../../mod.ts";
+import type { RunHandlerOptions, RunSocket } from "../../src/http/mod.ts";
 import { runMicrotasks } from "../assert_pending.ts";
 import {
   noop,
@@ -237,7 +238,7 @@ Deno.test("createRunHandler() makes no WebSocket for a client that has left", as
 });
 
 /** A socket that drains when a test says so. */
-class FakeSocket extends EventTarget {
+class FakeSocket extends EventTarget implements RunSocket {
   readyState: number = WebSocket.OPEN;
   bufferedAmount = 0;
   readonly sent: { status: string; payload: unknown }[] = [];
@@ -257,12 +258,14 @@ class FakeSocket extends EventTarget {
 /** Follows the known run over a socket that a test drains. */
 async function followSlowly(
   registry: PipelineRunRegistry,
+  socket: FakeSocket = new FakeSocket(),
+  onError?: RunHandlerOptions["onError"],
 ): Promise<FakeSocket> {
-  const socket = new FakeSocket();
   const request = client(registry, {
     maxBufferedBytes: 1_000,
+    onError,
     upgradeWebSocket: () => ({
-      socket: socket as unknown as WebSocket,
+      socket,
       response: new Response(),
     }),
   });
@@ -312,4 +315,51 @@ Deno.test("createRunHandler() continues with a WebSocket that has drained in tim
     "PipelineRunYield",
     "PipelineRunCompleted",
   ]);
+});
+
+Deno.test("createRunHandler() sends nothing to a WebSocket of another platform before it is open", async () => {
+  await using registry = new PipelineRunRegistry();
+  const held = await registerHeld(registry);
+  held.complete();
+  await held.outcome;
+  const socket = new FakeSocket();
+  socket.readyState = WebSocket.CONNECTING;
+  await followSlowly(registry, socket);
+  await runMicrotasks();
+  assertEquals(socket.sent, []);
+  const closed = new Promise((resolve) =>
+    socket.addEventListener("close", resolve)
+  );
+  socket.readyState = WebSocket.OPEN;
+  socket.dispatchEvent(new Event("open"));
+  await closed;
+  assertEquals(socket.sent.length, 2);
+});
+
+Deno.test("createRunHandler() closes a WebSocket with nothing to send that is open from the start", async () => {
+  await using registry = new PipelineRunRegistry();
+  const socket = await followSlowly(registry);
+  await runMicrotasks();
+  assertEquals(socket.closing, { code: 1008, reason: "Unknown run" });
+});
+
+Deno.test("createRunHandler() cancels the events of a WebSocket that does not open in time", async () => {
+  await using registry = new PipelineRunRegistry();
+  await registerHeld(registry);
+  const cancelled = Promise.withResolvers<void>();
+  registry.subscribe = () => new ReadableStream({ cancel: cancelled.resolve });
+  const errors: unknown[] = [];
+  const { timeout } = AbortSignal;
+  AbortSignal.timeout = () => AbortSignal.abort("it took too long");
+  try {
+    const socket = new FakeSocket();
+    socket.readyState = WebSocket.CONNECTING;
+    await followSlowly(registry, socket, (error) => errors.push(error));
+    await cancelled.promise;
+    await runMicrotasks();
+    assertEquals(socket.closing?.code, 1011);
+    assertEquals(errors, ["it took too long"]);
+  } finally {
+    AbortSignal.timeout = timeout;
+  }
 });

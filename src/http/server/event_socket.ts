@@ -1,10 +1,17 @@
+import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
 import type { RunEvent } from "../../model/event.ts";
 import { frameJson } from "../wire/messages.ts";
-import type { RunHandlerSettings } from "./run_handler_options.ts";
+import type { RunHandlerSettings, RunSocket } from "./run_handler_options.ts";
 
 /** No event reports that a WebSocket has drained, so it is polled. */
 const DRAIN_POLL = 20;
+
+/** The `readyState` of a socket that can send; not every platform has `WebSocket`. */
+const OPEN = 1;
+
+/** How long a socket may take to open. */
+const OPEN_TIMEOUT = 10_000;
 
 /** Close codes of RFC 6455. */
 const OVER = 1000;
@@ -22,7 +29,7 @@ const FAILED = 1011;
  * @returns When the last event is sent. It rejects if the events fail.
  */
 export async function sendEvents(
-  socket: WebSocket,
+  socket: RunSocket,
   events: ReadableStream<RunEvent>,
   { maxBufferedBytes, closeAfterErrored }: RunHandlerSettings,
   after: number | undefined,
@@ -38,7 +45,8 @@ export async function sendEvents(
     if (!closed.signal.aborted) socket.close(code, reason);
   };
   try {
-    await opened(socket);
+    // A socket whose client leaves during the handshake may never open nor close.
+    await deadline(opened(socket), OPEN_TIMEOUT);
     while (true) {
       const { done, value: event } = await reader.read();
       if (closed.signal.aborted) return;
@@ -69,18 +77,21 @@ export async function sendEvents(
 }
 
 /** Closes a socket that has nothing to send, as soon as it is open. */
-export function closeOnceOpen(socket: WebSocket, isKnown: boolean): void {
-  socket.addEventListener("open", () => {
-    if (isKnown) socket.close(OVER, "The run has ended");
-    else socket.close(REFUSED, "Unknown run");
-  });
+export async function closeOnceOpen(
+  socket: RunSocket,
+  isKnown: boolean,
+): Promise<void> {
+  await opened(socket);
+  if (socket.readyState !== OPEN) return;
+  if (isKnown) socket.close(OVER, "The run has ended");
+  else socket.close(REFUSED, "Unknown run");
 }
 
 /** Waits until a socket is open, or closed. */
-async function opened(socket: WebSocket): Promise<void> {
-  if (socket.readyState === WebSocket.OPEN) return;
-  const { promise, resolve } = Promise.withResolvers<unknown>();
-  socket.addEventListener("open", resolve, { once: true });
-  socket.addEventListener("close", resolve, { once: true });
+async function opened(socket: RunSocket): Promise<void> {
+  if (socket.readyState === OPEN) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  socket.addEventListener("open", resolve);
+  socket.addEventListener("close", resolve);
   await promise;
 }

@@ -4,7 +4,7 @@ import type { RunStatus } from "../../repository/run_log.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 import { RunEventEncoderStream } from "../wire/run_event_encoder_stream.ts";
 import { closeOnceOpen, sendEvents } from "./event_socket.ts";
-import type { RunHandlerSettings } from "./run_handler_options.ts";
+import type { RunHandlerSettings, RunSocket } from "./run_handler_options.ts";
 
 /**
  * The number of the event after which to resume. `Last-Event-ID` comes first: after a
@@ -96,12 +96,10 @@ export function eventSocketResponse(
     durable: true,
   });
   const { socket, response } = upgrade(settings, request, events);
-  if (events === undefined) {
-    closeOnceOpen(socket, status !== undefined);
-  } else {
-    sendEvents(socket, events, settings, start?.after)
-      .catch((error) => settings.onError(error, request));
-  }
+  const over = events === undefined
+    ? closeOnceOpen(socket, status !== undefined)
+    : sendEvents(socket, events, settings, start?.after);
+  over.catch((error) => settings.onError(error, request));
   return response;
 }
 
@@ -109,7 +107,7 @@ function upgrade(
   { upgradeWebSocket, heartbeat }: RunHandlerSettings,
   request: Request,
   events: ReadableStream<RunEvent> | undefined,
-): { socket: WebSocket; response: Response } {
+): { socket: RunSocket; response: Response } {
   try {
     if (upgradeWebSocket === undefined) {
       throw new ProblemError(501, "There are no WebSockets here");

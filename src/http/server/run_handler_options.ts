@@ -34,14 +34,89 @@ export type RequestedPipeline = (
   request: Request,
 ) => RequestedRun | Promise<RequestedRun>;
 
-/** Upgrades a request to a WebSocket, as `Deno.upgradeWebSocket` does. */
+/** What the handler uses of a WebSocket. One of Deno, of browsers or of `ws` fits. */
+export interface RunSocket {
+  /** 1 once it is open. */
+  readonly readyState: number;
+  /** How many bytes wait to be sent. */
+  readonly bufferedAmount: number;
+  /** Calls back when the socket opens, if it is not open yet, and when it closes. */
+  addEventListener(type: "open" | "close", listener: () => void): void;
+  /** Sends a text message. */
+  send(text: string): void;
+  /** Closes the socket. */
+  close(code: number, reason: string): void;
+}
+
+/**
+ * Upgrades a request to a WebSocket, as `Deno.upgradeWebSocket` does. The handler
+ * returns the response as it is. Where the platform sends the response to an upgrade
+ * itself, it can be any, such as `new Response()`; do not send it then.
+ *
+ * @example Node, Bun and Deno
+ *
+ * `npm install crossws srvx`. crossws also pings the peers and closes the sockets of
+ * those that do not answer.
+ *
+ * ```ts ignore
+ * import { createRunHandler, type RunSocket } from "@pipeline/run-registry/http";
+ * import type { Peer } from "crossws";
+ * import { serve } from "crossws/server";
+ *
+ * class PeerSocket extends EventTarget implements RunSocket {
+ *   peer?: Peer;
+ *   get readyState() {
+ *     return this.peer ? 1 : 0;
+ *   }
+ *   get bufferedAmount() {
+ *     return this.peer?.bufferedAmount ?? 0;
+ *   }
+ *   send(text: string) {
+ *     this.peer?.send(text);
+ *   }
+ *   close(code: number, reason: string) {
+ *     this.peer?.close(code, reason);
+ *   }
+ * }
+ *
+ * const sockets = new WeakMap<Request, PeerSocket>();
+ * const handler = createRunHandler(registry, {
+ *   pipelines,
+ *   upgradeWebSocket(request) {
+ *     const socket = new PeerSocket();
+ *     sockets.set(request, socket);
+ *     return { socket, response: new Response() };
+ *   },
+ * });
+ *
+ * export const server = serve({
+ *   fetch: handler,
+ *   websocket: {
+ *     async upgrade(request) {
+ *       const response = await handler(request);
+ *       const socket = sockets.get(request);
+ *       return socket ? { context: { socket } } : response;
+ *     },
+ *     open(peer) {
+ *       const socket = peer.context.socket as PeerSocket;
+ *       socket.peer = peer;
+ *       socket.dispatchEvent(new Event("open"));
+ *     },
+ *     close(peer) {
+ *       const socket = peer.context.socket as PeerSocket;
+ *       socket.dispatchEvent(new Event("close"));
+ *     },
+ *   },
+ * });
+ * ```
+ */
 export type UpgradeWebSocket = (
   request: Request,
   options: {
     /** Seconds a peer may leave a ping unanswered; pings are sent at half of it. */
     idleTimeout: number;
   },
-) => { socket: WebSocket; response: Response };
+) => { socket: RunSocket; response: Response };
 
 /** Options of {@linkcode createRunHandler}. */
 export interface RunHandlerOptions {
@@ -124,8 +199,8 @@ export interface RunHandlerOptions {
    */
   closeAfterErrored?: boolean;
   /**
-   * Upgrades requests on platforms other than Deno. A `TypeError` that it throws is
-   * answered with 400.
+   * Upgrades requests on platforms other than Deno, as {@linkcode UpgradeWebSocket}
+   * shows. A `TypeError` that it throws is answered with 400.
    *
    * @default {Deno.upgradeWebSocket}
    */
