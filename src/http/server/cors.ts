@@ -56,29 +56,30 @@ export function checkCors(here: string, cors: CorsOptions): void {
   }
 }
 
-/** Tells the browser who may read a response. */
-export function setCorsHeaders(
-  headers: Headers,
+/** The headers of a response that tell the browser who may read it. */
+export function corsHeaders(
   request: Request,
   cors: CorsOptions | undefined,
-): void {
-  headers.set("X-Content-Type-Options", "nosniff");
-  headers.set(
-    "Cross-Origin-Resource-Policy",
-    cors === undefined ? "same-origin" : "cross-origin",
-  );
-  if (cors === undefined) return;
+): Headers {
+  const headers = new Headers({
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": cors === undefined
+      ? "same-origin"
+      : "cross-origin",
+  });
+  if (cors === undefined) return headers;
   const { origins, credentials } = cors;
-  if (origins !== "*") headers.append("Vary", "Origin");
+  if (origins !== "*") headers.set("Vary", "Origin");
   const origin = request.headers.get("Origin");
-  if (origin === null) return;
-  if (origins !== "*" && !origins.includes(origin)) return;
+  if (origin === null) return headers;
+  if (origins !== "*" && !origins.includes(origin)) return headers;
   headers.set("Access-Control-Allow-Origin", origins === "*" ? "*" : origin);
   headers.set("Access-Control-Expose-Headers", EXPOSED);
   if (credentials) headers.set("Access-Control-Allow-Credentials", "true");
-  if (request.method !== "OPTIONS") return;
+  if (request.method !== "OPTIONS") return headers;
   headers.set("Access-Control-Allow-Methods", METHODS);
   headers.set("Access-Control-Max-Age", String(MAX_AGE));
   const asked = request.headers.get("Access-Control-Request-Headers");
   if (asked !== null) headers.set("Access-Control-Allow-Headers", asked);
+  return headers;
 }

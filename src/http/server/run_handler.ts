@@ -9,7 +9,7 @@ import {
 } from "../../model/errors.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
-import { setCorsHeaders } from "./cors.ts";
+import { corsHeaders } from "./cors.ts";
 import {
   eventSocketResponse,
   eventStreamResponse,
@@ -49,11 +49,15 @@ class RunHandler {
   }
 
   async handle(request: Request): Promise<Response> {
+    // Deno's request cannot be read any more once it is upgraded or its client leaves.
+    const mustStay = isUpgrade(request);
+    const isHead = request.method === "HEAD";
+    const headers = corsHeaders(request, this.#settings.cors);
     const response = await this.#answer(request)
       .catch((error) => problemResponse(this.#toProblem(error, request)));
-    if (isUpgrade(request)) return response; // It must be returned as it is.
-    setCorsHeaders(response.headers, request, this.#settings.cors);
-    if (request.method !== "HEAD") return response;
+    if (mustStay) return response;
+    for (const [name, value] of headers) response.headers.set(name, value);
+    if (!isHead) return response;
     await response.body?.cancel();
     return new Response(null, response);
   }

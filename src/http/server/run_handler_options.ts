@@ -82,6 +82,7 @@ export interface RunSocket {
  * const sockets = new WeakMap<Request, PeerSocket>();
  * const handler = createRunHandler(registry, {
  *   pipelines,
+ *   authorize,
  *   upgradeWebSocket(request) {
  *     const socket = new PeerSocket();
  *     sockets.set(request, socket);

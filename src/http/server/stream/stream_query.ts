@@ -8,6 +8,8 @@ export interface StreamQuery {
   readonly live: "long-poll" | "sse" | undefined;
   /** The `Stream-Cursor` that the client got last. */
   readonly cursor: string | null;
+  /** The tags of responses that the client has (RFC 9110, 13.1.2). */
+  readonly ifNoneMatch: string | null;
 }
 
 /** As many digits as the largest number of an event has: offsets sort as texts. */
@@ -39,6 +41,7 @@ export function streamQueryOf(request: Request): StreamQuery {
     offset: parseOffset(offset),
     live,
     cursor: searchParams.get("cursor"),
+    ifNoneMatch: request.headers.get("If-None-Match"),
   };
 }
 

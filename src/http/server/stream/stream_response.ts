@@ -59,7 +59,7 @@ export async function streamResponse(
     : query.live !== undefined
     ? await wait(open(), settings.longPollTimeout)
     : undefined;
-  return batchResponse(batch, { settings, request, query, status, after });
+  return batchResponse(batch, { settings, query, status, after });
 }
 
 /** The number of the event after which a read begins. */
@@ -127,7 +127,6 @@ function serverSentResponse(body: ReadableStream<Uint8Array>): Response {
 /** What a batch was read for. */
 interface BatchRequest {
   readonly settings: RunHandlerSettings;
-  readonly request: Request;
   readonly query: StreamQuery;
   readonly status: RunStatus;
   readonly after: number;
@@ -136,7 +135,7 @@ interface BatchRequest {
 /** A batch, or that there was none. */
 function batchResponse(
   batch: EventBatch | undefined,
-  { settings, request, query, status, after }: BatchRequest,
+  { settings, query, status, after }: BatchRequest,
 ): Response {
   const { offset, live, cursor } = query;
   const position = batch === undefined
@@ -164,7 +163,7 @@ function batchResponse(
     const { runId } = status;
     const tag = `"${runId}:${after}:${seq}${isClosed ? ":c" : ""}"`;
     headers.set("ETag", tag);
-    if (isMatch(request.headers.get("If-None-Match"), tag)) {
+    if (isMatch(query.ifNoneMatch, tag)) {
       return new Response(null, { status: 304, headers });
     }
   }
@@ -179,7 +178,7 @@ function headersOf({ seq, isUpToDate, isClosed }: StreamPosition): Headers {
   return headers;
 }
 
-/** Whether a client has the response already (RFC 9110, 13.1.2). */
+/** Whether a client has the response already. */
 function isMatch(ifNoneMatch: string | null, tag: string): boolean {
   if (ifNoneMatch === null) return false;
   const tags = ifNoneMatch.split(",").map((each) => each.trim());
