@@ -1,7 +1,15 @@
 import type { Equivalent, Mutation } from "./mutation.ts";
 
 /** What the tests need of the project. */
-const PARTS = ["deno.json", "deno.lock", "mod.ts", "src", "bench", "tests"];
+const PARTS = [
+  "deno.json",
+  "deno.lock",
+  "mod.ts",
+  "src",
+  "bench",
+  "tests",
+  "vendor",
+];
 
 /** How long a mutation is tried, in milliseconds. Tests that hang notice it, too. */
 const TIMEOUT = 15_000;

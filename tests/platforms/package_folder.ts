@@ -12,11 +12,18 @@ const BUN = `@oven/bun-${Deno.build.os}-${IS_ARM ? "aarch64" : "x64"}`;
 const DEPENDENCIES: Record<string, string> = {
   [NODE]: "22.23.3",
   [BUN]: "1.4.5",
-  crossws: "0.4.17",
-  postgres: config.imports.postgres.slice("npm:postgres@".length),
-  srvx: "1.0.8",
+  crossws: versionOf("crossws"),
+  postgres: versionOf("postgres"),
+  srvx: versionOf("srvx"),
   uuid: "14", // What stands for @std/uuid uses it.
 };
+
+function versionOf(name: keyof typeof config.imports): string {
+  return config.imports[name].slice(`npm:${name}@`.length);
+}
+
+/** The packages of @std that the package needs. */
+const STD = { async: "1.5.0", uuid: "1.1.1" };
 
 /**
  * A folder in which the package is installed as by `npx jsr add`: each module as
@@ -43,12 +50,12 @@ export class PackageFolder implements AsyncDisposable {
     await folder.#install();
     const { "./demo": _, ...exports } = config.exports;
     await folder.#addPackage(ROOT, config.name, exports);
-    for (const name of ["async", "uuid"]) {
-      const root = `${ROOT}tests/std/${name}/`;
+    for (const [name, version] of Object.entries(STD)) {
+      const path = `${ROOT}vendor/jsr.io/@std/${name}/${version}`;
       const { exports } = JSON.parse(
-        await Deno.readTextFile(`${root}deno.json`),
+        await Deno.readTextFile(`${path}_meta.json`),
       );
-      await folder.#addPackage(root, `@jsr/std__${name}`, exports);
+      await folder.#addPackage(`${path}/`, `@jsr/std__${name}`, exports);
     }
     stack.move();
     return folder;
@@ -110,7 +117,8 @@ export class PackageFolder implements AsyncDisposable {
     for (const { path, text } of outputFiles) {
       const js = text
         .replace(/( from "\.[^"]*)\.ts"/g, '$1.js"')
-        .replace(/ from "@std\//g, ' from "@jsr/std__');
+        .replace(/ from "@std\//g, ' from "@jsr/std__')
+        .replace(/ from "npm:([^@"]+)[^"]*"/g, ' from "$1"');
       await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), {
         recursive: true,
       });

@@ -1,6 +1,6 @@
 // Stands for @std/uuid@1.1.1 where jsr.io cannot be reached.
 
-import { v5, validate } from "uuid";
+import { v5, validate } from "npm:uuid@14";
 
 /** The version 5 UUID of `data` within `namespace`. */
 export async function generate(

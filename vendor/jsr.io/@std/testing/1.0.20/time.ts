@@ -1,5 +1,5 @@
 // Stands for @std/testing@1.0.20, of which it offers the part used here.
-import { type Clock, install } from "@sinonjs/fake-timers";
+import { type Clock, install } from "npm:@sinonjs/fake-timers@^15.5.0";
 
 const { setTimeout: setRealTimeout } = globalThis;
 
