@@ -19,7 +19,7 @@ export function bundle(contents: string): Bundle {
   const { outputFiles: [{ contents: code }], metafile } = buildSync({
     stdin: { contents, resolveDir: ROOT, loader: "ts" },
     absWorkingDir: ROOT,
-    alias: { "@std/async": `${ROOT}vendor/jsr.io/@std/async/1.5.0` },
+    alias: { "@std/async": `${ROOT}tests/vendor/jsr.io/@std/async/1.5.0` },
     bundle: true,
     minify: true,
     format: "esm",

@@ -16,7 +16,7 @@ function assertSmall({ code }: Bundle, most: number): void {
 function foreignFiles({ files }: Bundle): string[] {
   return files.filter((file) =>
     /^src\/(http\/server|registry|postgres|json)\//.test(file) ||
-    !/^(src\/|vendor\/jsr\.io\/@std\/async\/|<stdin>$)/.test(file)
+    !/^(src\/|tests\/vendor\/jsr\.io\/@std\/async\/|<stdin>$)/.test(file)
   );
 }
 

@@ -1,15 +1,7 @@
 import type { Equivalent, Mutation } from "./mutation.ts";
 
 /** What the tests need of the project. */
-const PARTS = [
-  "deno.json",
-  "deno.lock",
-  "mod.ts",
-  "src",
-  "bench",
-  "tests",
-  "vendor",
-];
+const PARTS = ["deno.json", "deno.lock", "mod.ts", "src", "bench", "tests"];
 
 /** How long a mutation is tried, in milliseconds. Tests that hang notice it, too. */
 const TIMEOUT = 15_000;
@@ -42,6 +34,7 @@ export class ProjectCopy implements Disposable {
     for (const part of PARTS) {
       await copyAll(new URL(part, root).pathname, `${copy.#folder}/${part}`);
     }
+    await copyAll(`${copy.#folder}/tests/vendor`, `${copy.#folder}/vendor`);
     return copy;
   }
 

@@ -51,7 +51,7 @@ export class PackageFolder implements AsyncDisposable {
     const { "./demo": _, ...exports } = config.exports;
     await folder.#addPackage(ROOT, config.name, exports);
     for (const [name, version] of Object.entries(STD)) {
-      const path = `${ROOT}vendor/jsr.io/@std/${name}/${version}`;
+      const path = `${ROOT}tests/vendor/jsr.io/@std/${name}/${version}`;
       const { exports } = JSON.parse(
         await Deno.readTextFile(`${path}_meta.json`),
       );
