@@ -338,6 +338,7 @@ export type {
 } from "./src/run/run_context.ts";
 export type {
   FollowedStream,
+  FollowOptions,
   LocalEvents,
   LocalRun,
   LoggedRun,
@@ -366,6 +367,13 @@ export {
   ScopedRunWatcher,
   type WatchedRun,
 } from "./src/cognee/scoped_run_watcher.ts";
+export type {
+  Gauges,
+  ReapedRuns,
+  RunSpan,
+  Telemetry,
+  TracedRun,
+} from "./src/model/telemetry.ts";
 export type { RegistryWarning } from "./src/model/warning.ts";
 export {
   type PipelineProgress,

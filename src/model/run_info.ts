@@ -18,6 +18,8 @@ export interface RunInfo {
   code?: RunErrorCode;
   /** The name of the work's error, as in `RunFailure`. */
   name?: string;
+  /** The W3C `traceparent` of the run's span, in a STARTED row of a traced run. */
+  traceparent?: string;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { checkDelay, checkNumber } from "../arguments/checks.ts";
+import type { Telemetry } from "../model/telemetry.ts";
 import { contain, logWarning, type RegistryWarning } from "../model/warning.ts";
 import type { PostgresClient } from "./client/client.ts";
 import { STATEMENT_TIMEOUT } from "./client/database.ts";
@@ -114,6 +115,13 @@ export interface PostgresPipelineRunRepositoryOptions {
    */
   reader?: PostgresClient;
   /**
+   * Where to report commits, what waits to be written, and what is done about the runs of
+   * other instances: `createTelemetry()` of `./telemetry`.
+   *
+   * @default {none}
+   */
+  telemetry?: Telemetry;
+  /**
    * Called at the end of `close()`, to close what was opened for this repository.
    *
    * @default {nothing: the owner of the client closes it}
@@ -123,7 +131,7 @@ export interface PostgresPipelineRunRepositoryOptions {
 
 type Defaulted = Omit<
   PostgresPipelineRunRepositoryOptions,
-  "listener" | "onClose" | "onWarning" | "reader" | "schema"
+  "listener" | "onClose" | "onWarning" | "reader" | "schema" | "telemetry"
 >;
 
 /** The options with their defaults. */
@@ -131,7 +139,7 @@ export interface ResolvedOptions extends
   Required<Defaulted>,
   Pick<
     PostgresPipelineRunRepositoryOptions,
-    "listener" | "onClose" | "reader" | "schema"
+    "listener" | "onClose" | "reader" | "schema" | "telemetry"
   > {
   /** Calls `onWarning`; it never throws. */
   readonly warn: (warning: RegistryWarning) => void;

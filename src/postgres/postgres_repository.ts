@@ -100,6 +100,7 @@ export class PostgresPipelineRunRepository
   readonly #writes: GroupCommit<Write>;
   readonly #retention: Retention;
   readonly #log: PostgresRunLog | undefined;
+  readonly #stopObserving: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -127,6 +128,7 @@ export class PostgresPipelineRunRepository
       schema,
       shared,
       statementTimeout,
+      telemetry,
       warn,
       writeTimeout,
       ...following
@@ -152,6 +154,8 @@ export class PostgresPipelineRunRepository
         const message = "Writing to Postgres failed and is tried again";
         warn({ kind: "row", message, cause });
       },
+      onCommit: telemetry &&
+        ((items, milliseconds) => telemetry.onCommit(items, milliseconds)),
     });
     this.#database = database;
     this.#replica = replica;
@@ -171,8 +175,12 @@ export class PostgresPipelineRunRepository
       replica,
       writes,
       listener: listener === false ? undefined : listener ?? client,
+      telemetry,
       warn,
     });
+    this.#stopObserving = telemetry?.observe(() => ({
+      pendingBytes: writes.pendingBytes,
+    }));
   }
 
   /** Where runs are shared between instances. */
@@ -402,6 +410,7 @@ export class PostgresPipelineRunRepository
 
   async #close(timeout: number): Promise<void> {
     await this.#writes.close(timeout);
+    this.#stopObserving?.();
     await this.#notifier.close();
     this.#retention.close();
     await this.#log?.close();

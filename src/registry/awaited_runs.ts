@@ -1,6 +1,6 @@
 import { RegistryFullError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
-import type { SubscribeOptions } from "../repository/run_log.ts";
+import type { FollowOptions } from "../repository/run_log.ts";
 import { RunEvents } from "../run/run_events.ts";
 
 /**
@@ -22,6 +22,11 @@ export class AwaitedRuns {
     this.#maxSubscriptions = maxSubscriptions;
   }
 
+  /** How many subscriptions wait. */
+  get subscriptions(): number {
+    return this.#subscriptions;
+  }
+
   /**
    * Subscribes to a run that is not registered yet.
    *
@@ -29,7 +34,7 @@ export class AwaitedRuns {
    */
   subscribe(
     runId: string,
-    options: SubscribeOptions,
+    options: FollowOptions,
   ): ReadableStream<RunEvent> {
     if (this.#subscriptions >= this.#maxSubscriptions) {
       throw tooManyAwaited(runId, this.#maxSubscriptions);

@@ -20,6 +20,11 @@ export class FollowedStreams {
     this.#maxAwaiting = maxAwaiting;
   }
 
+  /** How many have not ended. */
+  get size(): number {
+    return this.#open.size;
+  }
+
   /**
    * Takes up a stream.
    *

@@ -9,6 +9,7 @@ import {
 } from "../arguments/checks.ts";
 import type { PipelineRunRepository } from "../repository/repository.ts";
 import type { SubscribeOptions } from "../repository/run_log.ts";
+import type { Telemetry } from "../model/telemetry.ts";
 import { contain, logWarning, type RegistryWarning } from "../model/warning.ts";
 
 /** Options of {@linkcode PipelineRunRegistry}. */
@@ -99,6 +100,13 @@ export interface PipelineRunRegistryOptions {
    */
   onWarning?: (warning: RegistryWarning) => void;
   /**
+   * Where to report runs and subscriptions: `createTelemetry()` of `./telemetry`. Then
+   * `onWarning` is called with the span of the run active, if it has one.
+   *
+   * @default {none}
+   */
+  telemetry?: Telemetry;
+  /**
    * A clock that never goes back, in milliseconds.
    *
    * @default {performance.now}
@@ -107,9 +115,14 @@ export interface PipelineRunRegistryOptions {
 }
 
 /** {@linkcode PipelineRunRegistryOptions} with their defaults. */
-export interface ResolvedOptions
-  extends
-    Required<Omit<PipelineRunRegistryOptions, "repository" | "onWarning">> {
+export interface ResolvedOptions extends
+  Required<
+    Omit<
+      PipelineRunRegistryOptions,
+      "repository" | "onWarning" | "telemetry"
+    >
+  >,
+  Pick<PipelineRunRegistryOptions, "telemetry"> {
   /** Calls `onWarning`; it never throws. */
   warn: (warning: RegistryWarning) => void;
 }
@@ -135,6 +148,7 @@ export function resolveOptions(
     endingTimeout = 5_000,
     sweeps = true,
     onWarning = logWarning,
+    telemetry,
     clock = () => performance.now(),
   } = options;
   const here = "Cannot create registry:";
@@ -172,6 +186,7 @@ export function resolveOptions(
     endingTimeout,
     sweeps,
     warn: contain(onWarning),
+    telemetry,
     clock,
   };
 }

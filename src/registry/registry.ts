@@ -7,6 +7,8 @@ import { RegistryShutdownError, UnknownRunError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
 import { canonicalUuid } from "../model/ids.ts";
 import { hasEnded, type RunPhase } from "../model/phase.ts";
+import type { Gauges } from "../model/telemetry.ts";
+import type { RegistryWarning } from "../model/warning.ts";
 import { MemoryPipelineRunRepository } from "../repository/memory_repository.ts";
 import {
   asRepositoryError,
@@ -15,6 +17,7 @@ import {
 } from "../repository/repository.ts";
 import { RowsOnlyLog } from "../repository/rows_only_log.ts";
 import type {
+  FollowOptions,
   RunLog,
   RunStatus,
   SubscribeOptions,
@@ -70,6 +73,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
   readonly #awaited: AwaitedRuns;
   readonly #dependencies: RunDependencies;
   readonly #followed: FollowedStreams;
+  readonly #stopObserving: (() => void) | undefined;
   #shutdown: Promise<void> | undefined;
 
   /**
@@ -83,10 +87,11 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const resolved = resolveOptions(options);
     const repository: PipelineRunRepository = options.repository ??
       new MemoryPipelineRunRepository();
+    const warn = (warning: RegistryWarning) => this.#warn(warning);
     this.#options = resolved;
     this.#repository = repository;
     this.#log = repository.runLog ??
-      new RowsOnlyLog({ ...resolved, repository });
+      new RowsOnlyLog({ ...resolved, repository, warn });
     this.#endings = new Deadlines(resolved.endingTimeout);
     this.#runs = new RunTable(
       resolved.maxInMemoryRuns,
@@ -103,9 +108,11 @@ export class PipelineRunRegistry implements AsyncDisposable {
       repository,
       runLog: this.#log,
       endings: this.#endings,
+      warn,
       onRefused: (run) => this.#runs.delete(run),
       onFinished: (run) => this.#runs.finish(run),
     };
+    this.#stopObserving = resolved.telemetry?.observe(() => this.#gauges());
     if (resolved.sweeps) startSweeping(this, resolved.warn);
   }
 
@@ -236,7 +243,12 @@ export class PipelineRunRegistry implements AsyncDisposable {
   ): ReadableStream<RunEvent<P>> {
     const id = canonicalUuid(runId, "Cannot subscribe: runId");
     checkSubscribeOptions(options);
-    return this.#events(id, options) as ReadableStream<RunEvent<P>>;
+    const { telemetry } = this.#options;
+    const followed = telemetry === undefined ? options : {
+      ...options,
+      onMissed: (events: number) => telemetry.onMissed(events),
+    };
+    return this.#events(id, followed) as ReadableStream<RunEvent<P>>;
   }
 
   /**
@@ -434,7 +446,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
     return run;
   }
 
-  #events(id: string, options: SubscribeOptions): ReadableStream<RunEvent> {
+  #events(id: string, options: FollowOptions): ReadableStream<RunEvent> {
     const run = this.#runs.get(id);
     if (this.#shutdown !== undefined) {
       if (run !== undefined) return run.events.subscribe(options);
@@ -450,6 +462,26 @@ export class PipelineRunRegistry implements AsyncDisposable {
           : run.events.subscribe(options),
       unrecorded: run && (() => run.unrecorded(options.after)),
     });
+  }
+
+  /** Warns within the span of the run, so that what is logged has its trace. */
+  #warn(warning: RegistryWarning): void {
+    const { runId } = warning;
+    const span = runId === undefined ? undefined : this.#runs.get(runId)?.span;
+    const warn = () => this.#options.warn(warning);
+    if (span === undefined) warn();
+    else span.within(warn);
+  }
+
+  #gauges(): Gauges {
+    // With a log, every stream is a followed one, also of a run that is in memory.
+    const subscriptions = this.#repository.runLog !== undefined
+      ? this.#followed.size
+      : this.#runs.all().reduce(
+        (sum, { events }) => sum + events.subscriptions,
+        this.#awaited.subscriptions,
+      );
+    return { activeRuns: this.#runs.live().length, subscriptions };
   }
 
   #find(runId: string, name: string): Run | undefined {
@@ -473,5 +505,6 @@ export class PipelineRunRegistry implements AsyncDisposable {
     for (const run of live) run.abandon();
     await outcomes;
     this.#followed.close();
+    this.#stopObserving?.();
   }
 }

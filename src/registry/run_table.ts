@@ -47,9 +47,14 @@ export class RunTable<R extends TableRun> {
     return this.#runs.get(runId);
   }
 
+  /** The runs, live and finished. */
+  all(): R[] {
+    return [...this.#runs.values()];
+  }
+
   /** The runs that have not finished. */
   live(): R[] {
-    return [...this.#runs.values()].filter(({ finished }) => !finished);
+    return this.all().filter(({ finished }) => !finished);
   }
 
   /**

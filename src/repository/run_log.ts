@@ -33,6 +33,12 @@ export interface SubscribeOptions {
   lag?: "close" | "skip";
 }
 
+/** Options of {@linkcode RunLog.follow}. */
+export interface FollowOptions extends SubscribeOptions {
+  /** To be called with how many events a `Lagged` one tells of. */
+  readonly onMissed?: (events: number) => void;
+}
+
 /** A run that begins in this instance. */
 export interface LoggedRun {
   /** The run's UUID. */
@@ -191,7 +197,7 @@ export interface RunLog {
    */
   follow(
     runId: string,
-    options: SubscribeOptions,
+    options: FollowOptions,
     local: LocalRun,
   ): ReadableStream<RunEvent>;
 

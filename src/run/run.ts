@@ -11,12 +11,14 @@ import { type LeaseLostError, RegistryShutdownError } from "../model/errors.ts";
 import { abortFailure, LEASE_EXPIRED, workFailure } from "../model/failure.ts";
 import { registryPipelineId } from "../model/ids.ts";
 import { erroredPhase, type RunPhase } from "../model/phase.ts";
+import type { RunSpan, Telemetry } from "../model/telemetry.ts";
 import type { RegistryWarning } from "../model/warning.ts";
 import {
   checkPayloadKey,
   type PipelineRunRepository,
 } from "../repository/repository.ts";
 import type { LocalEvents, LoggedRun, RunLog } from "../repository/run_log.ts";
+import { formerTraceparent } from "./former_traceparent.ts";
 import type { PipelineWork, RunContext } from "./run_context.ts";
 import {
   outcomeOf,
@@ -39,6 +41,7 @@ export interface RunDependencies {
   readonly yieldThrottle: number;
   readonly maxPayloadBytes: number;
   readonly abortWritesErroredRow: boolean;
+  readonly telemetry?: Telemetry;
   readonly warn: (warning: RegistryWarning) => void;
   /** Called when a run could not begin. */
   readonly onRefused: (run: Run) => void;
@@ -54,6 +57,7 @@ interface LiveParts {
   readonly execution: WorkExecution;
   readonly throttle: Throttle<Yield> | undefined;
   begun: Promise<void> | undefined;
+  span: RunSpan | undefined;
   disarm: (() => void) | undefined;
   onFinished: (() => void) | undefined;
 }
@@ -112,6 +116,7 @@ export class Run implements LoggedRun, WatchedRun {
         ? undefined
         : new Throttle(yieldThrottle, (held) => this.#yield(held)),
       begun: undefined,
+      span: undefined,
       disarm: undefined,
       onFinished: undefined,
     };
@@ -154,6 +159,11 @@ export class Run implements LoggedRun, WatchedRun {
     return this.#live?.recorder.startedRowId;
   }
 
+  /** Its span, if it is traced; `undefined` before it begins and once finished. */
+  get span(): RunSpan | undefined {
+    return this.#live?.span;
+  }
+
   /** Begins the run; its work is called in a later microtask. */
   start(work: PipelineWork): void {
     const live = this.#live!;
@@ -184,6 +194,7 @@ export class Run implements LoggedRun, WatchedRun {
   }
 
   onLost(error: LeaseLostError): void {
+    this.#dependencies.telemetry?.onLeaseLost();
     this.#end({ failure: LEASE_EXPIRED, writesRow: true, reason: error });
   }
 
@@ -260,12 +271,20 @@ export class Run implements LoggedRun, WatchedRun {
     return { after: from, events };
   }
 
-  async #begin({ spec, recorder }: LiveParts): Promise<void> {
+  async #begin(live: LiveParts): Promise<void> {
+    const { spec, recorder } = live;
+    const { telemetry } = this.#dependencies;
     const id = registryPipelineId(spec.pipelineName);
     recorder.pipelineId = typeof id === "string" ? id : await id;
     const lastSeq = await recorder.claim();
+    let former: string | undefined;
+    if (telemetry !== undefined && this.given && lastSeq !== 0) {
+      former = await formerTraceparent(this.runId, this.#dependencies);
+    }
     if (this.#live === undefined) throw new RegistryShutdownError();
     if (lastSeq !== undefined) this.events.continueAfter(lastSeq);
+    live.span = telemetry?.beginRun(spec, former);
+    recorder.traceparent = live.span?.traceparent;
     if (this.#initiated) recorder.initiated();
     this.#phase = RUNNING;
     recorder.started(this.events.publish("Started"));
@@ -279,7 +298,10 @@ export class Run implements LoggedRun, WatchedRun {
     }
     if (this.#ended) return;
     try {
-      const result = await live.execution.execute(work, this.#context(live));
+      const { execution, span } = live;
+      const execute = () => execution.execute(work, this.#context(live));
+      const result =
+        await (span === undefined ? execute() : span.within(execute));
       this.#end({ writesRow: true, result });
     } catch (error) {
       this.#fail(error);
@@ -368,11 +390,17 @@ export class Run implements LoggedRun, WatchedRun {
     this.#phase = event.kind === "Errored"
       ? Object.freeze(erroredPhase(event))
       : COMPLETED;
+    const end = outcomeOf(
+      this.runId,
+      this.#phase,
+      durable,
+      ending,
+      stored?.error,
+    );
+    live.span?.end(end.phase, durable);
     this.events.enqueue(event);
     this.events.close();
-    outcome.resolve(
-      outcomeOf(this.runId, this.#phase, durable, ending, stored?.error),
-    );
+    outcome.resolve(end);
     recorder.whenIdle(() => {
       this.#live = undefined;
       this.#dependencies.onFinished(this);

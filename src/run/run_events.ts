@@ -1,7 +1,7 @@
 import { BroadcastController } from "../broadcast/broadcast_controller.ts";
 import type { RunEvent } from "../model/event.ts";
 import type { RunFailure } from "../model/failure.ts";
-import type { SubscribeOptions } from "../repository/run_log.ts";
+import type { FollowOptions } from "../repository/run_log.ts";
 
 /**
  * The events of one attempt of a run, numbered and broadcast. They can be subscribed
@@ -82,8 +82,8 @@ export class RunEvents extends BroadcastController<RunEvent> {
    * @throws {RangeError} If `after` is not a non-negative integer.
    * @throws {TypeError} If `lag` is unknown.
    */
-  subscribe(options: SubscribeOptions): ReadableStream<RunEvent> {
-    const { after, signal, lag = "close" } = options;
+  subscribe(options: FollowOptions): ReadableStream<RunEvent> {
+    const { after, signal, lag = "close", onMissed } = options;
     const isLate = after === undefined && this.oldest > 0;
     this.#subscriptions++;
     return this.tee({
@@ -91,13 +91,16 @@ export class RunEvents extends BroadcastController<RunEvent> {
       signal,
       lag,
       initialLag: isLate ? "skip" : lag,
-      lagged: (missed, position) => ({
-        runId: this.#runId,
-        seq: this.#firstSeq + position - 1,
-        at: new Date(),
-        kind: "Lagged",
-        missed,
-      }),
+      lagged: (missed, position) => {
+        onMissed?.(missed);
+        return {
+          runId: this.#runId,
+          seq: this.#firstSeq + position - 1,
+          at: new Date(),
+          kind: "Lagged",
+          missed,
+        };
+      },
       onRelease: () => {
         this.#subscriptions--;
         this.onUnsubscribe?.();

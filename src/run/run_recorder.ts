@@ -49,6 +49,8 @@ export class RunRecorder {
   readonly startedRowId: string = crypto.randomUUID();
   /** The UUID of the pipeline; set before the first row. */
   pipelineId: string = "";
+  /** The `traceparent` of the run's span; set before the first row, if there is one. */
+  traceparent: string | undefined;
   readonly #spec: CheckedRunSpec;
   readonly #lease: RunLease;
   readonly #endings: Deadlines;
@@ -84,9 +86,11 @@ export class RunRecorder {
 
   /** Records that the run has begun. */
   started(event: RunEvent): void {
+    const runInfo = runInfoForRunning(this.#spec.dataIds);
+    if (this.traceparent !== undefined) runInfo.traceparent = this.traceparent;
     const transition = this.#row(
       "DATASET_PROCESSING_STARTED",
-      runInfoForRunning(this.#spec.dataIds),
+      runInfo,
       this.startedRowId,
     );
     this.#write({ transition, event });

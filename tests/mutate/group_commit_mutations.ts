@@ -29,7 +29,7 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "What is written tells how busy the database is",
-      "this.#pace.onWritten(entries.length, startedAt, performance.now());",
+      "this.#pace.onWritten(entries.length, startedAt, now);",
       "",
     ],
     [

@@ -308,13 +308,13 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Reaping announces new events",
-      "      if (count > 0) this.onLogged(runId);\n",
-      "",
+      "        this.onLogged(runId);\n        const code",
+      "        const code",
     ],
     [
       "Reaping announces nothing if there is nothing",
-      "if (count > 0) this.onLogged(runId);",
-      "this.onLogged(runId);",
+      "      if (count > 0) {\n        this.onLogged(runId);",
+      "      {\n        this.onLogged(runId);",
     ],
     [
       "Reaping goes on while there is more",

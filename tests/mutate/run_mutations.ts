@@ -210,8 +210,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("run/run.ts", ["registry/registry_abort_test.ts"], [
     [
       "A run that has ended calls no work",
-      "    if (this.#ended) return;\n    try {\n      const result = await live.execution",
-      "    try {\n      const result = await live.execution",
+      "    if (this.#ended) return;\n    try {\n      const { execution, span } = live",
+      "    try {\n      const { execution, span } = live",
     ],
     [
       "An abort has a text",

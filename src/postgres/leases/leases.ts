@@ -1,6 +1,8 @@
 import { delay } from "@std/async/delay";
 import { RunAlreadyActiveError } from "../../model/errors.ts";
 import type { RunEvent } from "../../model/event.ts";
+import { LEASE_EXPIRED } from "../../model/failure.ts";
+import type { Telemetry, TracedRun } from "../../model/telemetry.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
 import type { LoggedRun } from "../../repository/run_log.ts";
 import type { Database } from "../client/database.ts";
@@ -38,6 +40,9 @@ const RENEWALS_UNDER_NOTICE = 2;
 /** How soon renewing is tried again after a failure, in intervals of renewal. */
 const RETRY_INTERVAL = 0.1;
 
+/** What REAP answers. */
+type ReapAnswer = [count: number, isAnyLeft: boolean, runs: TracedRun[]];
+
 /** Options of {@linkcode Leases}. */
 export interface LeasesOptions {
   readonly database: Database;
@@ -51,6 +56,7 @@ export interface LeasesOptions {
   readonly renewInterval: number;
   /** Called when there are new events of a run, or of any run. */
   readonly onLogged: (runId?: string) => void;
+  readonly telemetry?: Telemetry;
   readonly warn: (warning: RegistryWarning) => void;
 }
 
@@ -151,6 +157,14 @@ export class Leases implements LeaseHolder, NotificationListener {
       { persistence: PERSISTENCE },
     ) as [RunState];
     if (state.lease === "expired") this.#reapLater(runId);
+    if (state.row !== null && state.lease !== "ended") {
+      this.#options.telemetry?.onAbortRequest({
+        runId,
+        pipelineName: state.row.pipelineName,
+        datasetId: state.row.datasetId ?? undefined,
+        traceparent: state.row.runInfo?.traceparent,
+      }, reason);
+    }
     return state;
   }
 
@@ -236,13 +250,18 @@ export class Leases implements LeaseHolder, NotificationListener {
     notice: number,
     runId: string | undefined,
   ): Promise<{ reaped: number; isAnyLeft: boolean }> {
+    const { database, telemetry } = this.#options;
     let reaped = 0;
     while (true) {
       const values = { reason, notice, limit: REAPED_AT_ONCE, runId };
-      const [answer] = await this.#options.database.query(REAP, values);
-      const [count, isAnyLeft] = answer as [number, boolean];
+      const [answer] = await database.query(REAP, values);
+      const [count, isAnyLeft, runs] = answer as ReapAnswer;
       reaped += count;
-      if (count > 0) this.onLogged(runId);
+      if (count > 0) {
+        this.onLogged(runId);
+        const code = reason === LEASE_EXPIRED.code ? reason : "orphan";
+        telemetry?.onReaped({ code, count, runs });
+      }
       if (count < REAPED_AT_ONCE) return { reaped, isAnyLeft };
     }
   }

@@ -2,8 +2,8 @@ import { onAbort } from "../../async/on_abort.ts";
 import { isLast, type RunEvent } from "../../model/event.ts";
 import type {
   FollowedStream,
+  FollowOptions,
   LocalRun,
-  SubscribeOptions,
 } from "../../repository/run_log.ts";
 import type { Replica } from "../client/replica.ts";
 import { READ_EVENTS, toEvent } from "../sql/events.ts";
@@ -19,7 +19,7 @@ import {
 const OLD = 10_000;
 
 /** Options of {@linkcode openLogStream}. */
-export interface LogStreamOptions extends SubscribeOptions {
+export interface LogStreamOptions extends FollowOptions {
   readonly runId: string;
   readonly follower: LogFollower;
   /** Reads old events, if there is one. */
@@ -81,6 +81,7 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     this.#followed?.onEvent();
     const lagged = this.#lagBefore(event);
     if (lagged !== undefined) {
+      this.#options.onMissed?.(lagged.missed);
       controller.enqueue(lagged);
       this.#lastSeq = lagged.seq;
       if (this.#options.lag !== "skip") return this.#end(controller);
@@ -168,7 +169,9 @@ class LogSource implements UnderlyingDefaultSource<RunEvent> {
     if (this.#ended) this.cancel();
   }
 
-  #lagBefore(event: RunEvent): RunEvent | undefined {
+  #lagBefore(
+    event: RunEvent,
+  ): RunEvent & { kind: "Lagged" } | undefined {
     if (this.#lastSeq === undefined || event.seq <= this.#lastSeq + 1) {
       return undefined;
     }

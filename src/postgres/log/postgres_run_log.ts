@@ -1,12 +1,13 @@
 import type { RunEvent } from "../../model/event.ts";
+import type { Telemetry } from "../../model/telemetry.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
 import type {
+  FollowOptions,
   LocalRun,
   LoggedRun,
   RunLease,
   RunLog,
   RunStatus,
-  SubscribeOptions,
 } from "../../repository/run_log.ts";
 import type { PostgresClient } from "../client/client.ts";
 import type { Database } from "../client/database.ts";
@@ -32,6 +33,7 @@ export interface PostgresRunLogOptions {
   readonly leaseDuration: number;
   readonly renewInterval: number;
   readonly pollInterval: number;
+  readonly telemetry?: Telemetry;
   readonly warn: (warning: RegistryWarning) => void;
 }
 
@@ -73,7 +75,7 @@ export class PostgresRunLog implements RunLog {
 
   follow(
     runId: string,
-    options: SubscribeOptions,
+    options: FollowOptions,
     local: LocalRun,
   ): ReadableStream<RunEvent> {
     const unrecorded = options.durable ? undefined : local.unrecorded;

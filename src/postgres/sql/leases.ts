@@ -131,7 +131,8 @@ export const READ_REQUESTS = statement(
  * notice that is much older than it must be.
  *
  * It does not wait for concurrent reaping of the same runs. It returns how many runs
- * it ended, and whether it found others whose lease has expired.
+ * it ended, whether it found others whose lease has expired, and of each run to which it
+ * gave a row the `TracedRun`.
  */
 export const REAP = statement(
   "reap",
@@ -176,8 +177,8 @@ export const REAP = statement(
     returning
       l.pipeline_run_id, l.ending, l.last_seq,
       l.followed_until > now() as is_followed
-  ), written as (
-    ${insertErrored("reaped.ending", reason)}
+  ), unfinished as (
+    select reaped.ending, r.*
     from reaped
     cross join lateral (
       select *
@@ -187,6 +188,9 @@ export const REAP = statement(
       limit 1
     ) r
     where ${isUnfinished("r")}
+  ), written as (
+    ${insertErrored("r.ending", reason)}
+    from unfinished r
   ), logged as (
     ${
       insertInto("pipeline_run_events", {
@@ -206,6 +210,15 @@ export const REAP = statement(
     (select count(*) from reaped),
     (select count(*) from pipeline_run_leases l where ${isExpired})
       > (select count(*) from reaped),
+    (
+      select coalesce(json_agg(json_strip_nulls(json_build_object(
+        'runId', r.pipeline_run_id,
+        'pipelineName', r.pipeline_name,
+        'datasetId', r.dataset_id,
+        'traceparent', (r.run_info::json) ->> 'traceparent'
+      ))), '[]')
+      from unfinished r
+    ),
     (
       select count(pg_notify('${CHANNEL}', reaped.pipeline_run_id::text))
       from reaped

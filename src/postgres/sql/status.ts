@@ -13,7 +13,7 @@ export const STATUS = statement("status", { runId: "uuid" }, ({ runId }) => `
 /** What the tables say of a run. */
 export interface RunState {
   /** Its newest row, as JSON. */
-  readonly row: Pick<PipelineRunRow, "status" | "runInfo"> | null;
+  readonly row: Omit<PipelineRunRow, "createdAt"> | null;
   /** The number before the first event of its newest attempt. */
   readonly beginning: number | null;
   /** Its last event, without the payload. */

@@ -36,6 +36,8 @@ export interface GroupCommitOptions<T> {
   maxQueuedBytes: number;
   /** Called on the first failure after a success. */
   onTrouble: (error: unknown) => void;
+  /** Called when a group was written. */
+  onCommit?: (items: number, milliseconds: number) => void;
 }
 
 /** Options of {@linkcode GroupCommit.add}. */
@@ -92,6 +94,11 @@ export class GroupCommit<T> {
 
   constructor(options: GroupCommitOptions<T>) {
     this.#options = options;
+  }
+
+  /** How many bytes are pending. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
   }
 
   /**
@@ -244,7 +251,9 @@ export class GroupCommit<T> {
       await this.#write(entries.slice(half));
       return;
     }
-    this.#pace.onWritten(entries.length, startedAt, performance.now());
+    const now = performance.now();
+    this.#pace.onWritten(entries.length, startedAt, now);
+    this.#options.onCommit?.(entries.length, now - startedAt);
     this.#inTrouble = false;
     for (const entry of entries) {
       const error = refused.get(entry.item);
