@@ -12,6 +12,8 @@ export interface Contender {
   readonly name: string;
   /** What its figures include and what they leave out. */
   readonly includes: string;
+  /** What is added to the environment of its process. */
+  readonly env?: () => Readonly<Record<string, string>>;
   /** Measures once; called once per process. */
   readonly measure: (options: MeasureOptions) => Promise<Figures>;
 }

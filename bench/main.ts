@@ -10,6 +10,7 @@
 import { contests as bounds } from "./bounds_bench.ts";
 import { contests as broadcast } from "./broadcast_bench.ts";
 import {
+  type Contender,
   type Contest,
   type Figures,
   markdown,
@@ -21,6 +22,7 @@ import { contests as instances } from "./instances_bench.ts";
 import { contests as postgres } from "./postgres_bench.ts";
 import { contests as retention } from "./retention_bench.ts";
 import { contests as registry } from "./registry_bench.ts";
+import { contests as telemetry } from "./telemetry_bench.ts";
 
 const CONTESTS: readonly Contest[] = [
   ...broadcast,
@@ -30,6 +32,7 @@ const CONTESTS: readonly Contest[] = [
   ...fleet,
   ...retention,
   ...bounds,
+  ...telemetry,
 ];
 
 const ROUNDS = 7;
@@ -40,7 +43,7 @@ const MARK = "figures: ";
 
 async function measureInChild(
   contest: Contest,
-  contender: string,
+  { name, env }: Contender,
   quick: boolean,
 ): Promise<Figures> {
   const child = new Deno.Command(Deno.execPath(), {
@@ -55,9 +58,9 @@ async function measureInChild(
       ...quick ? ["--quick"] : [],
       "--measure",
       contest.name,
-      contender,
+      name,
     ],
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env?.() },
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -93,13 +96,12 @@ async function hold(contest: Contest, quick: boolean): Promise<Result[]> {
   const rounds = Math.min(usual, contest.rounds ?? usual);
   for (let round = 0; round < rounds; round++) {
     // They take turns at being first, since the first may find a cooler machine.
-    const first = round % results.length;
-    for (
-      const result of [...results.slice(first), ...results.slice(0, first)]
-    ) {
+    for (let turn = 0; turn < results.length; turn++) {
+      const place = (round + turn) % results.length;
+      const result = results[place];
       try {
         result.samples.push(
-          await measureInChild(contest, result.contender, quick),
+          await measureInChild(contest, contest.contenders[place], quick),
         );
       } catch (error) {
         result.samples.push(undefined);

@@ -10,21 +10,22 @@ const HELD = [10, 4_096, 100_000, 1_000_000] as const;
 const AT_ONCE = 1_000;
 
 /** Accepts rows and stores none. */
-class NoRepository extends MemoryPipelineRunRepository {
+export class NoRepository extends MemoryPipelineRunRepository {
   override logPipelineRun(row: PipelineRunTransition): Promise<string> {
     return Promise.resolve(row.id!);
   }
 }
 
 /** Measures calls per second, with a batch of calls at a time. */
-async function perSecond(
+export async function perSecond(
   time: number,
   start: () => Promise<unknown>,
+  atOnce: number = AT_ONCE,
 ): Promise<number> {
   const begun = performance.now();
-  for (let done = AT_ONCE;; done += AT_ONCE) {
-    const batch = new Array<Promise<unknown>>(AT_ONCE);
-    for (let i = 0; i < AT_ONCE; i++) batch[i] = start();
+  for (let done = atOnce;; done += atOnce) {
+    const batch = new Array<Promise<unknown>>(atOnce);
+    for (let i = 0; i < atOnce; i++) batch[i] = start();
     await Promise.all(batch);
     const total = performance.now() - begun;
     if (total >= time) return done / total * 1_000;

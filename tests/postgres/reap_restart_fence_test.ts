@@ -22,7 +22,7 @@ Deno.test("REAP begins a notice anew when Postgres restarts", async () => {
   const half = { ...values, notice: 30 * 60_000 };
   const [answer] = await database.execute(REAP, half);
   // The server has started just now.
-  assertEquals(answer, [0, true, 0]);
+  assertEquals(answer, [0, true, 0, []]);
   const [{ is_kept }] = await sql`
     select notice_at < now() - interval '39 minutes' as is_kept
     from pipeline_run_leases`;

@@ -41,7 +41,12 @@ const RENEWALS_UNDER_NOTICE = 2;
 const RETRY_INTERVAL = 0.1;
 
 /** What REAP answers. */
-type ReapAnswer = [count: number, isAnyLeft: boolean, runs: TracedRun[]];
+type ReapAnswer = [
+  count: number,
+  isAnyLeft: boolean,
+  notified: number,
+  runs: TracedRun[],
+];
 
 /** Options of {@linkcode Leases}. */
 export interface LeasesOptions {
@@ -255,7 +260,7 @@ export class Leases implements LeaseHolder, NotificationListener {
     while (true) {
       const values = { reason, notice, limit: REAPED_AT_ONCE, runId };
       const [answer] = await database.query(REAP, values);
-      const [count, isAnyLeft, runs] = answer as ReapAnswer;
+      const [count, isAnyLeft, , runs] = answer as ReapAnswer;
       reaped += count;
       if (count > 0) {
         this.onLogged(runId);

@@ -211,6 +211,11 @@ export const REAP = statement(
     (select count(*) from pipeline_run_leases l where ${isExpired})
       > (select count(*) from reaped),
     (
+      select count(pg_notify('${CHANNEL}', reaped.pipeline_run_id::text))
+      from reaped
+      where reaped.is_followed
+    ),
+    (
       select coalesce(json_agg(json_strip_nulls(json_build_object(
         'runId', r.pipeline_run_id,
         'pipelineName', r.pipeline_name,
@@ -218,11 +223,6 @@ export const REAP = statement(
         'traceparent', (r.run_info::json) ->> 'traceparent'
       ))), '[]')
       from unfinished r
-    ),
-    (
-      select count(pg_notify('${CHANNEL}', reaped.pipeline_run_id::text))
-      from reaped
-      where reaped.is_followed
     )
   )::text`;
   },
