@@ -34,7 +34,7 @@ export interface ReapedRuns {
   readonly code: RunErrorCode;
   /** How many there are. */
   readonly count: number;
-  /** Those that are known by a row. */
+  /** Those that had a lease and have a row, for their spans. */
   readonly runs: readonly TracedRun[];
 }
 
@@ -60,7 +60,7 @@ export interface Telemetry {
    * @param former The `traceparent` of its former attempt, if there was one.
    */
   beginRun(run: TracedRun, former: string | undefined): RunSpan;
-  /** A run of another instance is to be aborted. */
+  /** A live run is to be aborted, wherever it runs. */
   onAbortRequest(run: TracedRun, reason: string | undefined): void;
   /** Runs of other instances were ended. */
   onReaped(reaped: ReapedRuns): void;

@@ -8,6 +8,7 @@ import {
   type PipelineRunStatus,
   type PipelineRunTransition,
 } from "../model/row.ts";
+import type { Telemetry } from "../model/telemetry.ts";
 import {
   checkLimit,
   checkPayloadKey,
@@ -95,6 +96,7 @@ export class PostgresPipelineRunRepository
   readonly #database: Database;
   readonly #replica: Replica | undefined;
   readonly #writeTimeout: number;
+  readonly #telemetry: Telemetry | undefined;
   readonly #onClose: (() => Promise<void>) | undefined;
   readonly #notifier: Notifier;
   readonly #writes: GroupCommit<Write>;
@@ -160,6 +162,7 @@ export class PostgresPipelineRunRepository
     this.#database = database;
     this.#replica = replica;
     this.#writeTimeout = writeTimeout;
+    this.#telemetry = telemetry;
     this.#onClose = onClose;
     this.#notifier = notifier;
     this.#writes = writes;
@@ -315,6 +318,9 @@ export class PostgresPipelineRunRepository
         values,
       ) as [number];
       reset += count;
+      if (count > 0) {
+        this.#telemetry?.onReaped({ code: "orphan", count, runs: [] });
+      }
       if (count < ORPHANS_AT_ONCE) return reset;
     }
   }

@@ -282,6 +282,12 @@ export class PipelineRunRegistry implements AsyncDisposable {
     const run = this.#runs.get(id);
     if (run !== undefined && !run.finished) {
       const wasEnded = hasEnded(run.phase);
+      if (!wasEnded) {
+        this.#options.telemetry?.onAbortRequest(
+          { ...run.spec!, traceparent: run.span?.traceparent },
+          text,
+        );
+      }
       run.abort(reason, text);
       await run.outcome;
       return wasEnded ? "ended" : "requested";

@@ -15,7 +15,8 @@ export async function formerTraceparent(
   try {
     // The row of the beginning is the last one, or the one before the ending.
     const rows = await repository.listByRun(runId, 2);
-    return rows.find((row) => row.runInfo?.traceparent)?.runInfo?.traceparent;
+    return rows.map(({ runInfo }) => runInfo?.traceparent)
+      .find((traceparent) => traceparent !== undefined);
   } catch (cause) {
     const message = `The former attempt of run ${runId} could not be read`;
     warn({ kind: "log", runId, message, cause });

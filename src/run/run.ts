@@ -283,8 +283,10 @@ export class Run implements LoggedRun, WatchedRun {
     }
     if (this.#live === undefined) throw new RegistryShutdownError();
     if (lastSeq !== undefined) this.events.continueAfter(lastSeq);
-    live.span = telemetry?.beginRun(spec, former);
-    recorder.traceparent = live.span?.traceparent;
+    if (telemetry !== undefined) {
+      live.span = telemetry.beginRun(spec, former);
+      recorder.traceparent = live.span.traceparent;
+    }
     if (this.#initiated) recorder.initiated();
     this.#phase = RUNNING;
     recorder.started(this.events.publish("Started"));
@@ -299,9 +301,12 @@ export class Run implements LoggedRun, WatchedRun {
     if (this.#ended) return;
     try {
       const { execution, span } = live;
-      const execute = () => execution.execute(work, this.#context(live));
-      const result =
-        await (span === undefined ? execute() : span.within(execute));
+      const context = this.#context(live);
+      const result = await (span === undefined
+        ? execution.execute(work, context)
+        : span.within(() =>
+          execution.execute(work, context)
+        ));
       this.#end({ writesRow: true, result });
     } catch (error) {
       this.#fail(error);
@@ -390,17 +395,17 @@ export class Run implements LoggedRun, WatchedRun {
     this.#phase = event.kind === "Errored"
       ? Object.freeze(erroredPhase(event))
       : COMPLETED;
-    const end = outcomeOf(
+    const ended = outcomeOf(
       this.runId,
       this.#phase,
       durable,
       ending,
       stored?.error,
     );
-    live.span?.end(end.phase, durable);
+    live.span?.end(ended.phase, durable);
     this.events.enqueue(event);
     this.events.close();
-    outcome.resolve(end);
+    outcome.resolve(ended);
     recorder.whenIdle(() => {
       this.#live = undefined;
       this.#dependencies.onFinished(this);

@@ -131,14 +131,14 @@ class OpenTelemetry implements Telemetry {
 
   onAbortRequest(run: TracedRun, reason: string | undefined): void {
     const attributes = { "pipeline.abort.reason": reason };
-    this.#spanOfOther("abort", run, attributes).end();
+    this.#spanOf("abort", run, attributes).end();
   }
 
   onReaped({ code, count, runs }: ReapedRuns): void {
     const attributes = { "error.type": code };
     this.#instruments.reaped.add(count, attributes);
     for (const run of runs) {
-      const span = this.#spanOfOther("reap", run, attributes);
+      const span = this.#spanOf("reap", run, attributes);
       span.setStatus({ code: SpanStatusCode.ERROR, message: code });
       span.end();
     }
@@ -162,8 +162,8 @@ class OpenTelemetry implements Telemetry {
     return () => this.#observed.delete(read);
   }
 
-  /** A span in the trace of a run that another instance began. */
-  #spanOfOther(action: string, run: TracedRun, attributes: Attributes): Span {
+  /** A span in the trace of a run, which another instance may have begun. */
+  #spanOf(action: string, run: TracedRun, attributes: Attributes): Span {
     const active = context.active();
     const parent = parseTraceparent(run.traceparent);
     const here = trace.getSpanContext(active);

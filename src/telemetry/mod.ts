@@ -20,56 +20,56 @@
  *
  * ## Spans
  *
- * | span             | what                                                                        |
- * | ---------------- | --------------------------------------------------------------------------- |
- * | `run <pipeline>`   | a run, from its beginning until its ending is written; its work has it active |
- * | `abort <pipeline>` | a request to abort a run of another instance                                |
- * | `reap <pipeline>`  | the ending of a run whose instance died, by another instance                |
+ * | span               | what                                                                        |
+ * | ------------------ | --------------------------------------------------------------------------- |
+ * | `run <pipeline>`   | a run, from its beginning until its ending is written, while its work runs  |
+ * | `abort <pipeline>` | a call of `abort()` for a live run, in any instance                         |
+ * | `reap <pipeline>`  | another instance ends the run of one that died                              |
  *
  * All are of the kind INTERNAL, and have these attributes:
  *
- * | attribute               | of      | what                                                        |
- * | ----------------------- | ------- | ----------------------------------------------------------- |
- * | `pipeline.name`         | all     | the pipeline's name                                         |
- * | `pipeline.run.id`       | all     | the run's UUID                                              |
- * | `pipeline.dataset.id`   | all     | the UUID of its dataset, if it has one                      |
- * | `pipeline.run.durable`  | `run`   | whether its ending is durable, as in its outcome            |
- * | `error.type`            | failure | the code: `work`, `aborted`, `timeout`, `shutdown`, `lease_expired` or `orphan` |
- * | `pipeline.abort.reason` | `abort` | the reason, if one was given                                |
+ * | attribute               | of        | what                                                           |
+ * | ----------------------- | --------- | -------------------------------------------------------------- |
+ * | `pipeline.name`         | all       | the pipeline's name                                            |
+ * | `pipeline.run.id`       | all       | the run's UUID                                                 |
+ * | `pipeline.dataset.id`   | all       | the UUID of its dataset, if it has one                         |
+ * | `pipeline.run.durable`  | `run`     | whether its ending is durable, as in its outcome               |
+ * | `error.type`            | failures  | the code: `work`, `aborted`, `timeout`, `shutdown`, `lease_expired`, `orphan` |
+ * | `pipeline.abort.reason` | `abort`   | the reason, if one was given                                   |
  *
- * A run is a child of the span that was active where it was registered, such as the
- * request that Deno makes a span of. So its trace begins with what started it, and a
- * sampler decides once for both. The span of the request ends earlier.
+ * A run's span is a child of the span that was active where the run was registered, such
+ * as that of a request, which Deno makes. It may end long after its parent. A child rather
+ * than the root of a trace with a link, because one trace then leads from the request to
+ * the ending even if the run's own span is lost, and because a sampler decides once. The
+ * span is active in the run's work.
  *
  * A completed run leaves the status unset. Any other has the status ERROR with the
  * message of its failure. Only a failure of the work has an `exception` event.
  *
  * **Across instances.** The row of a run's beginning keeps the W3C `traceparent` of its
- * span in `run_info`. The spans `abort` and `reap` of other instances are children of that
- * span, and link to the span that was active there. So where an instance dies, whose span
- * of the run is never exported, the trace still has the ending. A new attempt of a run is
- * in the trace of its own request and links to the span of the former attempt.
+ * span in `run_info`. So `abort` and `reap` are children of that span on any instance,
+ * and link to the span that was active there. Where an instance dies, the span of its run
+ * is never exported, but the trace has the ending. A new attempt of a run is in the trace
+ * of its own request and links to the span of the former attempt.
  *
  * ## Metrics
  *
- * | metric                          | kind                     | unit             | attributes                    |
- * | ------------------------------- | ------------------------ | ---------------- | ----------------------------- |
- * | `pipeline.runs.begun`           | counter                  | `{run}`          | `pipeline.name`               |
- * | `pipeline.runs.active`          | observable up-down counter | `{run}`        |                               |
- * | `pipeline.run.duration`         | histogram                | `s`              | `pipeline.name`, `error.type` |
- * | `pipeline.endings.not_durable`  | counter                  | `{ending}`       | `pipeline.name`, `error.type` |
- * | `pipeline.leases.lost`          | counter                  | `{lease}`        |                               |
- * | `pipeline.runs.reaped`          | counter                  | `{run}`          | `error.type`                  |
- * | `pipeline.subscriptions.active` | observable up-down counter | `{subscription}` |                             |
- * | `pipeline.events.missed`        | counter                  | `{event}`        |                               |
- * | `pipeline.writes.pending`       | observable up-down counter | `By`           |                               |
- * | `pipeline.commit.duration`      | histogram                | `s`              |                               |
- * | `pipeline.commit.items`         | histogram                | `{item}`         |                               |
+ * | metric                          | kind            | unit             | attributes                    | what                                       |
+ * | ------------------------------- | --------------- | ---------------- | ----------------------------- | ------------------------------------------ |
+ * | `pipeline.runs.begun`           | counter         | `{run}`          | `pipeline.name`               | runs that have begun                       |
+ * | `pipeline.runs.active`          | up-down counter | `{run}`          |                               | runs whose ending is not written yet       |
+ * | `pipeline.run.duration`         | histogram       | `s`              | `pipeline.name`, `error.type` | how long a run took until its ending was written |
+ * | `pipeline.endings.not_durable`  | counter         | `{ending}`       | `pipeline.name`, `error.type` | endings whose row was not written in time, or not at all |
+ * | `pipeline.leases.lost`          | counter         | `{lease}`        |                               | live runs that another instance has ended  |
+ * | `pipeline.runs.reaped`          | counter         | `{run}`          | `error.type`                  | runs of dead instances that this one ended |
+ * | `pipeline.subscriptions.active` | up-down counter | `{subscription}` |                               | subscriptions that have not ended          |
+ * | `pipeline.events.missed`        | counter         | `{event}`        |                               | what `Lagged` events told of               |
+ * | `pipeline.writes.pending`       | up-down counter | `By`             |                               | what waits to be written to Postgres       |
+ * | `pipeline.commit.duration`      | histogram       | `s`              |                               | how long a group commit took               |
+ * | `pipeline.commit.items`         | histogram       | `{item}`         |                               | rows, events and fields of a group commit  |
  *
- * The count of `pipeline.run.duration` is how many runs have ended, by `error.type`, which
- * completed runs do not have. `pipeline.endings.not_durable` also counts aborted runs that
- * write no row, with `abortWritesErroredRow: false`. `pipeline.events.missed` is what
- * `Lagged` events told of. The last three are about Postgres.
+ * The count of `pipeline.run.duration` is how many runs have ended, and how: a completed
+ * one has no `error.type`. What is active or pending is read when metrics are collected.
  *
  * ## Logs
  *

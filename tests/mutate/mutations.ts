@@ -14,6 +14,7 @@ import { RETENTION_MUTATIONS } from "./retention_mutations.ts";
 import { ROW_STATEMENT_MUTATIONS } from "./row_statement_mutations.ts";
 import { RUN_MUTATIONS } from "./run_mutations.ts";
 import { STREAM_MUTATIONS } from "./stream_mutations.ts";
+import { TELEMETRY_MUTATIONS } from "./telemetry_mutations.ts";
 import { WRITE_MUTATIONS } from "./write_mutations.ts";
 import { WRITE_STATEMENT_MUTATIONS } from "./write_statement_mutations.ts";
 
@@ -36,4 +37,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...BROADCAST_MUTATIONS,
   ...CLI_MUTATIONS,
   ...STREAM_MUTATIONS,
+  ...TELEMETRY_MUTATIONS,
 ];

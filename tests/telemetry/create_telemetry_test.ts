@@ -55,6 +55,14 @@ Deno.test("createTelemetry() tells a failure of the work, a timeout and an abort
     assertEquals(run.status, { code: 2, message });
     assertEquals(run.events, []);
   }
+  const run = await receiver.span((span) =>
+    span.name === "run hold" &&
+    span.attributes["pipeline.run.id"] === aborted
+  );
+  const abort = await receiver.span(({ name }) => name === "abort hold");
+  const request = await receiver.span(({ name }) => name === "DELETE");
+  assertEquals(abort.parentSpanId, run.spanId);
+  assertEquals(abort.links.map(({ spanId }) => spanId), [request.spanId]);
 });
 
 Deno.test("createTelemetry() counts runs by how they ended", async () => {
