@@ -28,9 +28,9 @@ export const TELEMETRY_MUTATIONS: readonly Mutation[] = [
       "notDurable",
     ],
     [
-      "The figures of one part do not hide those of others",
+      "The figures of all registries are added",
       "sum + each",
-      "each + 1",
+      "each",
     ],
   ], "createTelemetry"),
   ...mutationsOf("telemetry/create_telemetry.ts", INSTANCES, [
@@ -76,23 +76,27 @@ export const TELEMETRY_MUTATIONS: readonly Mutation[] = [
       ],
     ],
   ),
-  ...mutationsOf("run/run.ts", [...ONE, ...INSTANCES], [
+  ...mutationsOf("run/run.ts", INSTANCES, [
     [
-      "A run that is told to have lost its lease says so",
+      "A lost lease is told",
       "    this.#dependencies.telemetry?.onLeaseLost();\n",
       "",
     ],
+  ], "lost lease"),
+  ...mutationsOf("run/run.ts", INSTANCES, [
     [
       "The row of the beginning has the traceparent",
       "      recorder.traceparent = live.span.traceparent;\n",
       "",
     ],
+  ], "killed"),
+  ...mutationsOf("run/run.ts", ONE, [
     [
       "The span ends with the run",
       "    live.span?.end(ended.phase, durable);\n",
       "",
     ],
-  ]),
+  ], "a child of the request"),
   ...mutationsOf("run/run.ts", PORT, [
     [
       "A run with a random id has no former attempt",
@@ -175,12 +179,14 @@ export const TELEMETRY_MUTATIONS: readonly Mutation[] = [
       'if (state.row !== null && state.lease !== "ended")',
       "if (false as boolean && state.row !== null)",
     ],
+  ], "an abort by another"),
+  ...mutationsOf("postgres/leases/leases.ts", INSTANCES, [
     [
       "What was reaped is told with its code",
       'reason === LEASE_EXPIRED.code ? reason : "orphan"',
       '"orphan"',
     ],
-  ]),
+  ], "killed"),
   ...mutationsOf("postgres/sql/leases.ts", INSTANCES, [
     [
       "REAP answers the traceparent",

@@ -59,6 +59,8 @@ async function main(): Promise<void> {
     repository,
     telemetry,
   });
+  // Its figures are added to those of the other one.
+  await using _idle = new PipelineRunRegistry({ telemetry });
   const pipelines = Object.entries(PIPELINES).map(([name, work]) =>
     [name, (input: unknown) => ({ ...input as Input, work })] as const
   );

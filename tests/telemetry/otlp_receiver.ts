@@ -130,7 +130,7 @@ export class OtlpReceiver implements AsyncDisposable {
 
   /** Waits until something that was received is found. */
   async received<T>(find: () => T | undefined): Promise<T> {
-    const deadline = AbortSignal.timeout(20_000);
+    const deadline = AbortSignal.timeout(8_000);
     while (true) {
       const found = find();
       if (found !== undefined) return found;
