@@ -283,13 +283,11 @@ export class Run implements LoggedRun, WatchedRun {
     }
     if (this.#live === undefined) throw new RegistryShutdownError();
     if (lastSeq !== undefined) this.events.continueAfter(lastSeq);
-    if (telemetry !== undefined) {
-      live.span = telemetry.beginRun(spec, former);
-      recorder.traceparent = live.span.traceparent;
-    }
+    const span = telemetry?.beginRun(spec, former);
+    live.span = span;
     if (this.#initiated) recorder.initiated();
     this.#phase = RUNNING;
-    recorder.started(this.events.publish("Started"));
+    recorder.started(this.events.publish("Started"), span?.traceparent);
   }
 
   async #execute(work: PipelineWork, live: LiveParts): Promise<void> {
@@ -301,16 +299,22 @@ export class Run implements LoggedRun, WatchedRun {
     if (this.#ended) return;
     try {
       const { execution, span } = live;
-      const context = this.#context(live);
       const result = await (span === undefined
-        ? execution.execute(work, context)
-        : span.within(() =>
-          execution.execute(work, context)
-        ));
+        ? execution.execute(work, this.#context(live))
+        : this.#executeWithin(span, work, live));
       this.#end({ writesRow: true, result });
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** A method of its own, since a closure costs also the runs that do not come by. */
+  #executeWithin(
+    span: RunSpan,
+    work: PipelineWork,
+    live: LiveParts,
+  ): Promise<unknown> {
+    return span.within(() => live.execution.execute(work, this.#context(live)));
   }
 
   /** Ends a run that could not begin, unless it was abandoned. */

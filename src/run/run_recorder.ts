@@ -49,8 +49,6 @@ export class RunRecorder {
   readonly startedRowId: string = crypto.randomUUID();
   /** The UUID of the pipeline; set before the first row. */
   pipelineId: string = "";
-  /** The `traceparent` of the run's span; set before the first row, if there is one. */
-  traceparent: string | undefined;
   readonly #spec: CheckedRunSpec;
   readonly #lease: RunLease;
   readonly #endings: Deadlines;
@@ -84,10 +82,15 @@ export class RunRecorder {
     this.#write({ transition });
   }
 
-  /** Records that the run has begun. */
-  started(event: RunEvent): void {
+  /**
+   * Records that the run has begun.
+   *
+   * @param event The Started event.
+   * @param traceparent That of the run's span, if there is one.
+   */
+  started(event: RunEvent, traceparent?: string): void {
     const runInfo = runInfoForRunning(this.#spec.dataIds);
-    if (this.traceparent !== undefined) runInfo.traceparent = this.traceparent;
+    if (traceparent !== undefined) runInfo.traceparent = traceparent;
     const transition = this.#row(
       "DATASET_PROCESSING_STARTED",
       runInfo,

@@ -86,8 +86,8 @@ export const TELEMETRY_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("run/run.ts", INSTANCES, [
     [
       "The row of the beginning has the traceparent",
-      "      recorder.traceparent = live.span.traceparent;\n",
-      "",
+      ", span?.traceparent);",
+      ");",
     ],
   ], "killed"),
   ...mutationsOf("run/run.ts", ONE, [
