@@ -149,6 +149,7 @@
  * | `payloads`                   | `"json"`                            | `"any"` publishes any value as it is; it needs a repository without a log            |
  * | `endingTimeout`              | `5_000`                             | how long a run's last event waits for its ending to be durable, in ms                |
  * | `sweeps`                     | `true`                              | whether it sweeps every minute; otherwise call `sweep()`, or leave it to others      |
+ * | `telemetry`                  | none                                | where to report runs and figures: `createTelemetry()` of `./telemetry`               |
  * | `onWarning`                  | `console.warn`                      | called with problems that do not stop a run                                          |
  * | `clock`                      | `performance.now`                   | a clock that never goes back, in ms                                                  |
  *

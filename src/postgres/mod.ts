@@ -198,6 +198,7 @@
  * | `schema`                               | the search path of the connection          | the schema of the tables, which `migrate()` makes if need be                                                    |
  * | `listener`                             | the client                                 | the client that listens for notifications, or `false` for none                                                  |
  * | `reader`                               | none                                       | a client of a read replica                                                                                      |
+ * | `telemetry` | none | where to report commits, what waits, and the runs of dead instances: `createTelemetry()` of `./telemetry` |
  * | `onClose`                              | nothing: the owner of the client closes it | called at the end of `close()`                                                                                  |
  *
  * ## Limits
