@@ -1,6 +1,7 @@
 /**
  * The runs of a registry over HTTP: a handler, server-sent events that resume,
- * WebSockets, and `followRun()`. The typed client is in `./client`.
+ * WebSockets, a page for operators, and `followRun()`. The typed client is in
+ * `./client`.
  *
  * ```ts ignore
  * import { definePipeline, PipelineRunRegistry } from "@pipeline/run-registry";
@@ -21,7 +22,8 @@
  * ```
  *
  * Sections: requests, problems, the wire format, Durable Streams, slow viewers,
- * security, other frameworks, Deno Deploy, options, permissions, troubleshooting.
+ * the page, security, other frameworks, Deno Deploy, options, permissions,
+ * troubleshooting.
  *
  * ## Requests
  *
@@ -155,6 +157,22 @@
  * up to 64 KiB more; in a WebSocket `maxBufferedBytes`. Events lost meanwhile are
  * reported as `Lagged`, and a WebSocket is closed; with a log none is lost.
  *
+ * ## The page
+ *
+ * `createRunPage()` is a handler for a page on which operators see what runs, what
+ * ended and why, follow events, and abort runs. Mount it beside the API, on the same
+ * origin, with the same `authorize`:
+ *
+ * ```ts ignore
+ * import { createRunHandler, createRunPage } from "@pipeline/run-registry/http";
+ *
+ * const api = createRunHandler(registry, { prefix: "/api", authorize });
+ * const page = createRunPage(registry, { prefix: "/ops", api: "/api", authorize });
+ * Deno.serve((request) =>
+ *   new URL(request.url).pathname.startsWith("/ops") ? page(request) : api(request)
+ * );
+ * ```
+ *
  * ## Security
  *
  * `authorize(request, action)` is asked first, always. Without it everybody may do
@@ -235,6 +253,14 @@
  * | `upgradeWebSocket`  | `Deno.upgradeWebSocket` | upgrades requests on other platforms                                           |
  * | `onError`           | `console.error`         | called with errors that clients see only as a generic failure                  |
  *
+ * | `RunPageOptions` | default           | what it is                                                           |
+ * | ---------------- | ----------------- | -------------------------------------------------------------------- |
+ * | `api`            | `""`              | where the API is mounted, absolute or relative to the page           |
+ * | `title`          | `"Pipeline runs"` | the heading of the page                                              |
+ * | `pipelines`      | none              | the pipelines that the page offers to start, with an example of each |
+ *
+ * and `authorize`, `prefix`, `heartbeat` and `onError` as above.
+ *
  * | `RunEventEncoderStreamOptions` | default  | what it is                                                |
  * | ------------------------------ | -------- | --------------------------------------------------------- |
  * | `lastEventId`                  | not sent | the number of the event after which the stream begins     |
@@ -291,6 +317,8 @@ export {
   type RunEventEncoderStreamOptions,
 } from "./wire/run_event_encoder_stream.ts";
 export { createRunHandler } from "./server/run_handler.ts";
+export { createRunPage } from "./page/run_page.ts";
+export type { RunPageOptions } from "./page/run_page_options.ts";
 export type { CorsOptions } from "./server/cors.ts";
 export {
   allowAll,

@@ -7,6 +7,7 @@ import { LEASE_STATEMENT_MUTATIONS } from "./lease_statement_mutations.ts";
 import { LOG_MUTATIONS } from "./log_mutations.ts";
 import { MIGRATION_MUTATIONS } from "./migration_mutations.ts";
 import type { Mutation } from "./mutation.ts";
+import { PAGE_MUTATIONS } from "./page_mutations.ts";
 import { READ_STATEMENT_MUTATIONS } from "./read_statement_mutations.ts";
 import { REGISTRY_MUTATIONS } from "./registry_mutations.ts";
 import { REPOSITORY_MUTATIONS } from "./repository_mutations.ts";
@@ -34,6 +35,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...RUN_MUTATIONS,
   ...REPOSITORY_MUTATIONS,
   ...REGISTRY_MUTATIONS,
+  ...PAGE_MUTATIONS,
   ...BROADCAST_MUTATIONS,
   ...CLI_MUTATIONS,
   ...STREAM_MUTATIONS,

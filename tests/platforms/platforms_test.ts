@@ -14,7 +14,7 @@ let folder: PackageFolder;
 
 Deno.test.beforeAll(async () => {
   folder = await PackageFolder.make();
-  for (const name of ["memory", "http", "postgres", "page"]) {
+  for (const name of ["memory", "http", "run_page", "postgres", "page"]) {
     await folder.addModule(name, await readText(`programs/${name}.ts`));
   }
   const options = await readText(
@@ -74,6 +74,10 @@ for (const platform of ["node", "bun"] as const) {
 
   Deno.test(`createRunHandler() and createRunClient() run in ${platform}`, async () => {
     await run(folder[platform], "http", { HOST: "127.0.0.1", PORT: "0" });
+  });
+
+  Deno.test(`createRunPage() runs in ${platform}`, async () => {
+    await run(folder[platform], "run_page");
   });
 
   Deno.test(`connect() runs in ${platform}`, async () => {
