@@ -4,7 +4,7 @@ import {
   type InputSchema,
   type RunContext,
 } from "../../mod.ts";
-import { createRunHandler } from "../http/mod.ts";
+import { allowAll, createRunHandler, createRunPage } from "../http/mod.ts";
 import { indexFiles, type IndexProgress } from "./index_files.ts";
 import { indexText } from "./index_text.ts";
 import type { Database } from "./open_database.ts";
@@ -13,6 +13,12 @@ import { errorMessage } from "./terminal.ts";
 
 /** The longest pause between steps that the page may ask for, in milliseconds. */
 const MAX_PAUSE = 1_000;
+
+/** The inputs that the page suggests. They are slow, so that there is something to see. */
+const EXAMPLES = {
+  index_files: { pause: 50 },
+  index_text: { text: "one line\nand another line", pause: 500 },
+};
 
 /** How long to wait for endings after Ctrl-C, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 3_000;
@@ -33,8 +39,8 @@ export interface ServePageOptions {
 }
 
 /**
- * Serves a page on which runs are started, followed and aborted, and the routes
- * that it calls.
+ * Serves the page of the runs, on which they are also started, and the API that it
+ * calls.
  *
  * @throws {Error} If the database fails or the port is taken.
  */
@@ -48,7 +54,9 @@ export async function servePage(
     (warning) => console.error(warning),
   );
   const { registry, store } = pipelines;
+  const authorize = allowAll; // The server below answers nobody but this machine.
   const handler = createRunHandler(registry, {
+    authorize,
     pipelines: [
       definePipeline({
         name: "index_files",
@@ -64,7 +72,7 @@ export async function servePage(
       }),
     ],
   });
-  const page = await readPage();
+  const page = createRunPage(registry, { authorize, pipelines: EXAMPLES });
   const hardStop = new AbortController();
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
@@ -79,8 +87,8 @@ export async function servePage(
       if (url === null || !LOOPBACK.has(url.hostname)) {
         return new Response("Unknown host", { status: 421 });
       }
-      return url.pathname === "/"
-        ? pageResponse(request, page)
+      return url.pathname === "/" || url.pathname === "/events"
+        ? page(request)
         : handler(request);
     });
   } catch (cause) {
@@ -129,26 +137,4 @@ async function* paced(
     yield step;
     if (pause > 0) await delay(pause, { signal });
   }
-}
-
-/** Reads the page with `fetch()`, which also works for a module from a registry. */
-async function readPage(): Promise<string> {
-  const response = await fetch(new URL("page.html", import.meta.url));
-  return await response.text();
-}
-
-function pageResponse(request: Request, page: string): Response {
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return new Response(null, { status: 405, headers: { Allow: "GET, HEAD" } });
-  }
-  return new Response(request.method === "HEAD" ? null : page, {
-    headers: {
-      "Content-Type": "text/html; charset=utf-8",
-      "Cache-Control": "no-store",
-      "Content-Security-Policy":
-        "default-src 'none'; connect-src 'self'; img-src data:; " +
-        "script-src 'unsafe-inline'; style-src 'unsafe-inline'; " +
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    },
-  });
 }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import type { Browser, Page } from "playwright-core";
 import { testInBrowser } from "../browser.ts";
 import { Demo } from "./demo_process.ts";
@@ -47,11 +47,29 @@ class ServedDemo implements AsyncDisposable {
   }
 }
 
+/** Starts a run of the text from the page. */
+async function start(page: Page, text = TEXT): Promise<void> {
+  if (!await page.getByLabel("Input, as JSON").isVisible()) {
+    await page.getByText("Start a run").click();
+  }
+  await page.locator("#start").getByLabel("Pipeline")
+    .selectOption("index_text");
+  const input = JSON.stringify({ text, pause: 50 });
+  await page.getByLabel("Input, as JSON").fill(input);
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+}
+
+/** Opens the details of the only run on the page. */
+async function openDetails(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Details of run" }).click();
+}
+
 /** Reads the numbers and kinds of the events that the page shows. */
 async function shownEvents(
   page: Page,
 ): Promise<{ seqs: number[]; kinds: string[] }> {
-  const events = await page.locator(".run .events li").evaluateAll((items) =>
+  const events = await page.locator(".events li").evaluateAll((items) =>
     items.map((item) => [
       item.getAttribute("data-seq")!,
       item.getAttribute("data-kind")!,
@@ -64,14 +82,7 @@ async function shownEvents(
 }
 
 async function hasEvents(page: Page, count: number): Promise<void> {
-  await page.locator(".run .events li").nth(count - 1)
-    .waitFor({ state: "attached" });
-}
-
-async function progressOf(page: Page): Promise<number> {
-  return await page.locator(".run progress").evaluate((bar) =>
-    (bar as unknown as { position: number }).position
-  );
+  await page.locator(".events li").nth(count - 1).waitFor();
 }
 
 testInBrowser(
@@ -79,26 +90,20 @@ testInBrowser(
   async (browser) => {
     await using demo = new ServedDemo();
     const page = await demo.open(browser);
-    await page.getByLabel("Text to index").focus();
-    await page.keyboard.insertText(TEXT);
-    await page.keyboard.press("Tab");
-    await page.keyboard.press("Enter");
-    await page.locator('[data-state="Running"]').waitFor();
+    await start(page);
+    await page.locator('[data-status="running"]').waitFor();
+    await openDetails(page);
     await hasEvents(page, 10);
-    const early = await progressOf(page);
-    const before = await shownEvents(page);
-    assert(early > 0 && early < 1, `the bar is at ${early}`);
-
-    await page.reload();
-    await page.locator('[data-state="Running"]').waitFor();
-    await hasEvents(page, before.seqs.length + 5);
-    const later = await progressOf(page);
-    assert(
-      later > early && later < 1,
-      `the bar went from ${early} to ${later}`,
+    assertMatch(
+      await page.locator(".last").innerText(),
+      /^{"file":"part \d+","files":60,/,
     );
 
-    await page.locator('[data-state="Completed"]').waitFor();
+    await page.reload();
+    await page.locator('[data-status="running"]').waitFor();
+    await openDetails(page);
+    await page.locator('[data-status="completed"]').waitFor();
+    await page.locator('.events [data-kind="Completed"]').waitFor();
     const { seqs, kinds } = await shownEvents(page);
     assertEquals(seqs, seqs.map((_, index) => index + 1));
     assertEquals(kinds, [
@@ -106,13 +111,13 @@ testInBrowser(
       ...kinds.slice(1, -1).map(() => "Yield"),
       "Completed",
     ]);
-    assertEquals(await progressOf(page), 1);
     assertMatch(
-      await page.locator(".run .detail").innerText(),
-      /^60\/60 parts · 120 terms$/,
+      await page.locator(".last").innerText(),
+      /"files":60,"done":60,"skipped":0,"terms":120}$/,
     );
     await page.reload();
-    await page.locator('[data-state="Completed"]').waitFor();
+    await openDetails(page);
+    await hasEvents(page, seqs.length);
     assertEquals((await shownEvents(page)).seqs, seqs);
   },
 );
@@ -122,19 +127,18 @@ testInBrowser(
   async (browser) => {
     await using demo = new ServedDemo();
     const page = await demo.open(browser);
-    await page.getByRole("button", { name: "Index the text" }).click();
+    await start(page, "");
     await page.getByText("There is no text to index").waitFor();
-    await page.getByLabel("Text to index").fill(TEXT);
-    await page.getByRole("button", { name: "Index the text" }).click();
+    await start(page);
+    await openDetails(page);
     await hasEvents(page, 5);
-    await page.getByRole("button", { name: "Abort" }).click();
-    await page.locator('[data-state="Errored"]').waitFor();
-    assertMatch(
-      await page.locator(".run .detail").innerText(),
-      /aborted: aborted on the page$/,
+    await page.getByRole("button", { name: "Abort run index_text" }).click();
+    await page.locator('[data-status="aborted"]').waitFor();
+    assertEquals(
+      await page.locator(".last").innerText(),
+      "aborted: aborted on the page",
     );
     assertEquals((await shownEvents(page)).kinds.at(-1), "Errored");
-    assertEquals(await page.getByRole("button", { name: "Abort" }).count(), 0);
   },
 );
 
@@ -146,19 +150,21 @@ testInBrowser(
     await using there = new ServedDemo(database.url);
     const starting = await here.open(browser);
     const watching = await there.open(browser);
-    await starting.getByLabel("Text to index").fill(TEXT);
-    await starting.getByRole("button", { name: "Index the text" }).click();
+    await start(starting);
+    await openDetails(watching);
     await hasEvents(watching, 5);
-    await watching.getByRole("button", { name: "Abort" }).click();
+    await watching.getByRole("button", { name: "Abort run index_text" })
+      .click();
     for (const page of [starting, watching]) {
-      await page.locator('[data-state="Errored"]').waitFor();
+      await page.locator('[data-status="aborted"]').waitFor();
     }
     const { seqs } = await shownEvents(watching);
     assertEquals(seqs, seqs.map((_, index) => index + 1));
-    assertEquals((await shownEvents(starting)).seqs, seqs);
 
-    await starting.getByRole("button", { name: "Index the sample" }).click();
-    await watching.locator('[data-state="Completed"]').waitFor();
+    await starting.locator("#start").getByLabel("Pipeline")
+      .selectOption("index_files");
+    await starting.getByRole("button", { name: "Start", exact: true }).click();
+    await watching.locator('[data-status="completed"]').waitFor();
   },
 );
 
