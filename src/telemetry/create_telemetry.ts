@@ -27,10 +27,7 @@ const SCOPE = "@pipeline/run-registry";
 
 /** From no-op runs to those that take hours, in seconds. */
 const RUN_SECONDS = [0.01, 0.1, 1, 10, 60, 300, 1_800, 3_600, 21_600];
-const COMMIT_SECONDS = [
-  ...[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05],
-  ...[0.1, 0.25, 0.5, 1, 2.5, 5],
-];
+const COMMIT_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
 const COMMIT_ITEMS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
 
 /**

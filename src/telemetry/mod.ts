@@ -22,7 +22,7 @@
  *
  * | span               | what                                                                        |
  * | ------------------ | --------------------------------------------------------------------------- |
- * | `run <pipeline>`   | a run, from its beginning until its ending is written, while its work runs  |
+ * | `run <pipeline>`   | a run, from its beginning until its ending is written                       |
  * | `abort <pipeline>` | a call of `abort()` for a live run, in any instance                         |
  * | `reap <pipeline>`  | another instance ends the run of one that died                              |
  *
@@ -49,8 +49,10 @@
  * **Across instances.** The row of a run's beginning keeps the W3C `traceparent` of its
  * span in `run_info`. So `abort` and `reap` are children of that span on any instance,
  * and link to the span that was active there. Where an instance dies, the span of its run
- * is never exported, but the trace has the ending. A new attempt of a run is in the trace
- * of its own request and links to the span of the former attempt.
+ * is never exported, but the trace has the ending. Before the row is written, for some
+ * milliseconds, other instances have no spans of a run; the metrics count it. A new
+ * attempt of a run is in the trace of its own request and links to the span of the former
+ * attempt.
  *
  * ## Metrics
  *
@@ -78,9 +80,10 @@
  *
  * ## Cost
  *
- * Without `telemetry` nothing is done. With it, nothing is done for each event, and a run
- * that takes up an id that was used before reads its rows once. See
- * `deno task bench telemetry`.
+ * Without `telemetry` nothing is done. With it nothing is done for each event, and a run
+ * that uses an id again reads two rows before it begins. Where Deno exports, a no-op run
+ * takes 14 µs more, and 1.3 times fewer durable ones are made in a second
+ * (`deno task bench telemetry`).
  *
  * @example Usage
  * ```ts

@@ -80,6 +80,28 @@ Deno.test("PostgresPipelineRunRepository tells its telemetry how many bytes are 
   assertEquals(telemetry.observed.size, 0);
 });
 
+Deno.test("Only ./telemetry imports OpenTelemetry", async () => {
+  const root = new URL("../../", import.meta.url);
+  const importsIt = async (entry: string): Promise<boolean> => {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", entry],
+      cwd: root,
+    }).output();
+    const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+      modules: { specifier: string }[];
+    };
+    return modules.some(({ specifier }) => /@opentelemetry/.test(specifier));
+  };
+  const { exports } = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", root)),
+  ) as { exports: Record<string, string> };
+  const importing = Object.keys(exports).filter((name) => name !== "./demo");
+  const found = await Promise.all(
+    importing.map((name) => importsIt(exports[name])),
+  );
+  assertEquals(importing.filter((_, i) => found[i]), ["./telemetry"]);
+});
+
 Deno.test("PipelineRunRegistry tells its telemetry nothing more after shutdown()", async () => {
   const telemetry = new RecordingTelemetry();
   const registry = new PipelineRunRegistry({ telemetry });
