@@ -75,6 +75,14 @@ Deno.test("createRunHandler() lets pages of any origin read its responses", asyn
   assertEquals(response.headers.get("Vary"), null);
 });
 
+Deno.test("createRunHandler() gives caches what pages of any origin may read, whoever asks first", async () => {
+  await using registry = new PipelineRunRegistry();
+  const request = client(registry, { cors: { origins: "*" } });
+  const response = await request("GET", "/runs");
+  assertEquals(response.headers.get("Vary"), null);
+  assertEquals(corsHeaders(response)["allow-origin"], "*");
+});
+
 Deno.test("createRunHandler() lets pages of listed origins read its responses, with cookies if that is allowed", async () => {
   const cors = { origins: ["https://other.example", ORIGIN] };
   const plain = corsHeaders(await ask(cors, ORIGIN));
@@ -83,6 +91,10 @@ Deno.test("createRunHandler() lets pages of listed origins read its responses, w
   const response = await ask({ ...cors, credentials: true }, ORIGIN);
   assertEquals(corsHeaders(response)["allow-credentials"], "true");
   assertEquals(response.headers.get("Vary"), "Origin");
+  assertEquals(
+    response.headers.get("Cross-Origin-Resource-Policy"),
+    "same-origin",
+  );
   for (const origin of ["https://evil.example", "null", `${ORIGIN}.evil`]) {
     const refused = await ask(cors, origin);
     assertEquals(corsHeaders(refused), {});

@@ -63,17 +63,22 @@ export function corsHeaders(
 ): Headers {
   const headers = new Headers({
     "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": cors === undefined
-      ? "same-origin"
-      : "cross-origin",
+    // Without CORS, pages of listed origins have no use for the responses.
+    "Cross-Origin-Resource-Policy": cors?.origins === "*"
+      ? "cross-origin"
+      : "same-origin",
   });
   if (cors === undefined) return headers;
   const { origins, credentials } = cors;
-  if (origins !== "*") headers.set("Vary", "Origin");
-  const origin = request.headers.get("Origin");
-  if (origin === null) return headers;
-  if (origins !== "*" && !origins.includes(origin)) return headers;
-  headers.set("Access-Control-Allow-Origin", origins === "*" ? "*" : origin);
+  if (origins === "*") {
+    // To requests without an Origin too: a cache may give a page what they got.
+    headers.set("Access-Control-Allow-Origin", "*");
+  } else {
+    headers.set("Vary", "Origin");
+    const origin = request.headers.get("Origin");
+    if (origin === null || !origins.includes(origin)) return headers;
+    headers.set("Access-Control-Allow-Origin", origin);
+  }
   headers.set("Access-Control-Expose-Headers", EXPOSED);
   if (credentials) headers.set("Access-Control-Allow-Credentials", "true");
   if (request.method !== "OPTIONS") return headers;
