@@ -58,15 +58,19 @@ export const STREAM_MUTATIONS: readonly Mutation[] = [
     ["What is behind the tail is not up to date", "seq === lastSeq", "true"],
     [
       "The last event of a former attempt does not close the stream",
-      "lastSeq > status.lastSeq",
+      "last.seq > status.lastSeq",
       "true",
     ],
-    ["The last event closes the stream", "isClosed: ends", "isClosed: false"],
+    [
+      "The last event closes the stream",
+      "isClosed: isLast(last)",
+      "isClosed: false",
+    ],
   ]),
   ...mutationsOf("http/server/stream/server_sent_stream.ts", TESTS, [
     [
       "The stream closes after a minute",
-      "() => batches.cancel(), DURATION",
+      "() => this.#stop(), DURATION",
       "() => {}, DURATION",
     ],
     ["The stream sends heartbeats", "controller.desiredSize! > 0", "false"],
@@ -111,6 +115,12 @@ export const STREAM_MUTATIONS: readonly Mutation[] = [
       'offset === "now" ? "no-store" : ',
       "",
     ],
+    [
+      "Reading is bounded",
+      "until, timeout: READ_TIMEOUT",
+      "until, timeout: 2 ** 31 - 1",
+    ],
+    ["The tag is of this run", "`:${batch.last.at.getTime()}`", '""'],
     ["The tag changes with the end", 'isClosed ? ":c" : ""', '""'],
     ["A weak tag matches", 'each.replace(/^W\\//, "") === tag', "each === tag"],
     ["A star matches", 'each === "*" || ', ""],

@@ -114,7 +114,7 @@ Deno.test("GET /runs/:id/stream has an ETag, which changes when the run ends wit
   const held = await registerHeld(registry);
   const open = await request("GET", PATH);
   const tag = open.headers.get("ETag")!;
-  assertEquals(tag, `"${RUN_ID}:0:1"`);
+  assertMatch(tag, new RegExp(`^"${RUN_ID}:0:1:\\d+"$`));
   for (
     const known of [tag, `W/${tag}`, `"other", ${tag}`, "*"]
   ) {
@@ -131,10 +131,26 @@ Deno.test("GET /runs/:id/stream has an ETag, which changes when the run ends wit
     headers: { "If-None-Match": tag },
   });
   assertEquals(closed.status, 200);
-  assertEquals(closed.headers.get("ETag"), `"${RUN_ID}:0:2:c"`);
+  assertMatch(
+    closed.headers.get("ETag")!,
+    new RegExp(`^"${RUN_ID}:0:2:\\d+:c"$`),
+  );
   const atTail = await request("GET", `${PATH}?offset=0000000000000002`);
   assertEquals(atTail.headers.get("ETag"), `"${RUN_ID}:2:2:c"`);
   assertNotEquals(atTail.headers.get("ETag"), tag);
+});
+
+Deno.test("GET /runs/:id/stream has another ETag for another run with the id", async () => {
+  using time = new FakeClock();
+  const tags: (string | null)[] = [];
+  for (let life = 0; life < 2; life++) {
+    await using registry = new PipelineRunRegistry();
+    await registry.registerInline({ ...SPEC, runId: RUN_ID }, noop);
+    const { headers } = await client(registry)("GET", PATH);
+    tags.push(headers.get("ETag"));
+    time.tick(1);
+  }
+  assertNotEquals(tags[0], tags[1]);
 });
 
 Deno.test("GET /runs/:id/stream is for private caches, unless everybody may read", async () => {
@@ -374,6 +390,34 @@ Deno.test("GET /runs/:id/stream ends with the registry", async () => {
   assertMatch(await sent.text(), /upToDate":true}\n\n$/);
 });
 
+Deno.test("GET /runs/:id/stream answers 503 if the run is forgotten before its events are read", async () => {
+  using time = new FakeClock();
+  const gate = Promise.withResolvers<void>();
+  class SlowRepository extends MemoryPipelineRunRepository {
+    override async getPipelineRun(runId: string) {
+      await gate.promise;
+      return await super.getPipelineRun(runId);
+    }
+  }
+  await using registry = new PipelineRunRegistry({
+    repository: new SlowRepository(),
+    maxInMemoryRuns: 1,
+  });
+  const request = client(registry);
+  await registry.registerInline({ ...SPEC, runId: RUN_ID }, noop);
+  const reading = request("GET", PATH);
+  await assertPending(reading);
+  await registry.registerInline({ ...SPEC, runId: OTHER_RUN_ID }, noop);
+  gate.resolve();
+  await time.tickAsync(9_999);
+  await assertPending(reading);
+  await time.tickAsync(1);
+  const response = await reading;
+  assertEquals(response.status, 503);
+  assertEquals(response.headers.get("Retry-After"), "1");
+  assertEquals((await request("GET", PATH)).status, 410);
+});
+
 Deno.test("GET /runs/:id/stream refuses a query that the protocol does not know", async () => {
   await using registry = new PipelineRunRegistry();
   const request = client(registry);
@@ -427,6 +471,7 @@ Deno.test("GET /runs/:id/stream is gone with the run's events", async () => {
   await registerHeld(registry);
   const outdated = await request("GET", `${PATH}?offset=0000000000000002`);
   assertEquals(outdated.status, 410);
+  assertEquals((await outdated.json()).title, "Gone");
   assertEquals((await request("GET", PATH)).status, 200);
 });
 

@@ -1,15 +1,13 @@
 import { within } from "../../../async/within.ts";
-import { isLast, type RunEvent } from "../../../model/event.ts";
+import type { RunEvent } from "../../../model/event.ts";
 import { eventJson } from "../../wire/messages.ts";
 
 /** Consecutive events of a run. */
 export interface EventBatch {
   /** The events as a JSON array. */
   readonly json: string;
-  /** The number of the last one. */
-  readonly lastSeq: number;
-  /** Whether the last one is the last of its attempt. */
-  readonly ends: boolean;
+  /** The last one. */
+  readonly last: RunEvent;
 }
 
 /** How long a batch is at most, not counting its last event, in UTF-16 code units. */
@@ -48,8 +46,7 @@ export class EventBatches {
       texts.push(text);
     } while (last.seq !== until && length < MAX_LENGTH);
     if (last === undefined) return undefined;
-    const json = `[${texts.join(",")}]`;
-    return { json, lastSeq: last.seq, ends: isLast(last) };
+    return { json: `[${texts.join(",")}]`, last };
   }
 
   /** Ends the events: a call of `next()` that waits gets `undefined`. */

@@ -43,7 +43,7 @@ class ServerSentSource
 
   start(controller: ReadableStreamDefaultController): void {
     const { batches, heartbeat } = this.#options;
-    const timer = setTimeout(() => batches.cancel(), DURATION);
+    const timer = setTimeout(() => this.#stop(), DURATION);
     unref(timer);
     const stopHeartbeat = every(heartbeat, () => {
       if (controller.desiredSize! > 0) controller.enqueue(encode(":\n\n"));

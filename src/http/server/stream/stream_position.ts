@@ -1,3 +1,4 @@
+import { isLast } from "../../../model/event.ts";
 import type { RunStatus } from "../../../repository/run_log.ts";
 import type { EventBatch } from "./event_batches.ts";
 
@@ -26,11 +27,13 @@ export function positionAt(
  * @param status The state of the run before the batch was read.
  */
 export function positionBehind(
-  { lastSeq, ends }: EventBatch,
+  { last }: EventBatch,
   status: RunStatus,
 ): StreamPosition {
   // The last event of an attempt is not that of the run if a newer attempt has begun.
-  return lastSeq > status.lastSeq
-    ? { seq: lastSeq, isUpToDate: true, isClosed: ends }
-    : positionAt(lastSeq, status);
+  // Behind the status, a burst may have brought more than the batch has: to know that
+  // would take a query for each batch.
+  return last.seq > status.lastSeq
+    ? { seq: last.seq, isUpToDate: true, isClosed: isLast(last) }
+    : positionAt(last.seq, status);
 }

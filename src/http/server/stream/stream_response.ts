@@ -13,6 +13,9 @@ import {
 } from "./stream_position.ts";
 import { offsetOf, type StreamQuery, streamQueryOf } from "./stream_query.ts";
 
+/** How long to read events that are there, in milliseconds. */
+const READ_TIMEOUT = 10_000;
+
 const UP_TO_DATE = "Stream-Up-To-Date";
 
 /**
@@ -56,8 +59,8 @@ export async function streamResponse(
   }
   const batch = after < lastSeq
     ? await read(open(), lastSeq)
-    : query.live !== undefined
-    ? await wait(open(), settings.longPollTimeout)
+    : query.live !== undefined && !ended
+    ? await next(open(), { timeout: settings.longPollTimeout })
     : undefined;
   return batchResponse(batch, { settings, query, status, after });
 }
@@ -74,31 +77,29 @@ function startOf(
 /** Reads events that are there. */
 async function read(
   batches: EventBatches,
-  lastSeq: number,
+  until: number,
 ): Promise<EventBatch> {
-  try {
-    const batch = await batches.next(lastSeq);
-    if (batch !== undefined) return batch;
-    // The registry was shut down or the events were pruned since.
-    throw new ProblemError(503, "The events cannot be read now", {
-      headers: { "Retry-After": "1" },
-    });
-  } finally {
-    batches.cancel();
-  }
+  const batch = await next(batches, { until, timeout: READ_TIMEOUT });
+  if (batch !== undefined) return batch;
+  // Since the status was read, the registry was shut down, the run was forgotten, its
+  // events were pruned, or the repository fails.
+  throw new ProblemError(503, "The events cannot be read now", {
+    code: "repository",
+    headers: { "Retry-After": "1" },
+  });
 }
 
 /**
- * Waits for events; `undefined` if none came in time. It waits for a client that has left
+ * Reads one batch; `undefined` if none came in time. It waits for a client that has left
  * too: of Deno's servers, those that look at `request.signal` print a warning.
  */
-async function wait(
+async function next(
   batches: EventBatches,
-  timeout: number,
+  { until, timeout }: { until?: number; timeout: number },
 ): Promise<EventBatch | undefined> {
   const timer = setTimeout(() => batches.cancel(), timeout);
   try {
-    return await batches.next();
+    return await batches.next(until);
   } finally {
     clearTimeout(timer);
     batches.cancel();
@@ -161,7 +162,9 @@ function batchResponse(
   if (offset !== "now") {
     const { seq, isClosed } = position;
     const { runId } = status;
-    const tag = `"${runId}:${after}:${seq}${isClosed ? ":c" : ""}"`;
+    // The time tells the events of another run with the id apart.
+    const time = batch === undefined ? "" : `:${batch.last.at.getTime()}`;
+    const tag = `"${runId}:${after}:${seq}${time}${isClosed ? ":c" : ""}"`;
     headers.set("ETag", tag);
     if (isMatch(query.ifNoneMatch, tag)) {
       return new Response(null, { status: 304, headers });
