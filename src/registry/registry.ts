@@ -234,8 +234,8 @@ export class PipelineRunRegistry implements AsyncDisposable {
    * @throws {TypeError} If the run id is not a UUID, or an option has the wrong type.
    * @throws {RangeError} If `after` is not a non-negative integer.
    * @throws {RegistryFullError} If too many subscriptions await unknown runs.
-   * @throws {RegistryShutdownError} If the run is unknown and the registry was
-   * shut down.
+   * @throws {RegistryShutdownError} If the registry was shut down, and the run is
+   * unknown or `durable` asks for its events in the log.
    */
   subscribe<P = unknown>(
     runId: string,
@@ -455,9 +455,11 @@ export class PipelineRunRegistry implements AsyncDisposable {
   #events(id: string, options: FollowOptions): ReadableStream<RunEvent> {
     const run = this.#runs.get(id);
     if (this.#shutdown !== undefined) {
-      if (run !== undefined) return run.events.subscribe(options);
+      // What memory has may never be in the log, and it may have lost what is there.
+      const isOfLog = options.durable && this.#log.keepsEvents;
+      if (run !== undefined && !isOfLog) return run.events.subscribe(options);
       throw new RegistryShutdownError(
-        `Cannot subscribe to run ${id}: it is unknown and the registry was shut down`,
+        `Cannot subscribe to run ${id}: the registry was shut down`,
       );
     }
     return this.#log.follow(id, options, {

@@ -511,6 +511,22 @@ Deno.test("GET /runs/:id/stream goes on with a new attempt behind the last event
   assertEquals(await seqsOf(rest), [4]);
 });
 
+Deno.test("GET /runs/:id/stream answers 503 after a shutdown instead of what memory has of the log", async () => {
+  await using database = await openDatabase();
+  await using repository = new PostgresPipelineRunRepository(database.sql);
+  await repository.migrate();
+  const registry = new PipelineRunRegistry({ repository, channelCapacity: 4 });
+  const request = client(registry);
+  await registry.registerInline({ ...SPEC, runId: RUN_ID }, publishes(10));
+  await registry.shutdown();
+  const response = await request("GET", PATH);
+  assertEquals(response.status, 503);
+  assertEquals((await response.json()).code, "registry_shutdown");
+  const tail = `${PATH}?offset=0000000000000012`;
+  const over = await request("GET", `${tail}&live=long-poll`);
+  assertEquals([over.status, streamHeaders(over).closed], [204, "true"]);
+});
+
 Deno.test("GET /runs/:id/stream shows of its own runs, too, only what outlives the instance", async () => {
   await using database = await openDatabase();
   const gate = Promise.withResolvers<void>();
