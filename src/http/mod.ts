@@ -149,7 +149,8 @@
  * **Caches.** What was read may be cached for a minute, by caches that are shared if
  * everybody may read (`caching`), so a CDN answers long-polls of many viewers with
  * one of ours. In nginx, `proxy_cache_lock on` makes them wait for it; its
- * `proxy_cache_lock_timeout` must be longer than `longPollTimeout`.
+ * `proxy_cache_lock_timeout` must be longer than `longPollTimeout`. For that minute a
+ * cache may also have the former attempt of a run that is registered again.
  *
  * ## Slow viewers
  *
@@ -190,8 +191,9 @@
  *
  * Pages of other origins can neither read responses nor start or abort runs, unless
  * `cors` lists their origin. `OPTIONS` is answered without asking `authorize`: a
- * preflight has no credentials. With `caching: "public"`, a shared cache answers
- * readers of a stream whom `authorize` never sees.
+ * preflight has no credentials. With `caching: "public"`, which is the default with
+ * `allowAll`, a shared cache answers readers of a stream whom `authorize` never sees.
+ * Pass `"private"` if a proxy or a middleware checks who may read.
  *
  * Viewers are shown the code, message and name of errors that work throws, and
  * nothing else of them. Other errors are a generic failure to them; `onError` gets

@@ -215,7 +215,10 @@ export interface RunHandlerOptions {
   onError?: (error: unknown, request: Request) => void;
 }
 
-/** Allows everything: an `authorize` for handlers that only friends can reach. */
+/**
+ * Allows everything: an `authorize` for handlers that only friends can reach. If what is
+ * in front of the handler tells who is one, pass `caching: "private"` too.
+ */
 export function allowAll(): true {
   return true;
 }
