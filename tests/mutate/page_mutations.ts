@@ -173,11 +173,6 @@ export const PAGE_MUTATIONS: readonly Mutation[] = [
   ], "/lists the rows|rows cannot|heartbeat/"),
   ...mutationsOf("http/page/run_page_stream.ts", TESTS, [
     [
-      "A run whose events have ended is told of again",
-      '      this.#told.set(runId, { rowId: "", isShown: true });\n',
-      "",
-    ],
-    [
       "A snapshot has what may be read only",
       "readable.push(...some.filter((_, index) => answers[index]));",
       "readable.push(...some);",
@@ -210,6 +205,33 @@ export const PAGE_MUTATIONS: readonly Mutation[] = [
       "return false",
     ],
   ], "/began|tells all/"),
+  ...mutationsOf("http/page/run_page_stream.ts", TESTS, [
+    [
+      "A run that could not be read is followed again",
+      "        this.#waiting.set(runId, run); // After the next listing.\n",
+      "",
+    ],
+    [
+      "A run that is followed no longer waits",
+      "    this.#waiting.delete(runId);\n    this.#followed.set",
+      "    this.#followed.set",
+    ],
+    [
+      "The end of a run that is shown as live is told",
+      "const isLive = told.isShown && told.isLive ||\n",
+      "const isLive =\n",
+    ],
+    [
+      "What was told of a run with an older row is told again",
+      "      this.#told.set(runId, { rowId: row.id, isShown: true, isLive: false });\n",
+      "",
+    ],
+    [
+      "An end that no row tells is told once",
+      "{ rowId: row.id, isShown: true, isLive: false }",
+      '{ rowId: "", isShown: true, isLive: false }',
+    ],
+  ], "/could not be read|twice|tells once|tells again|may not be followed/"),
   ...mutationsOf("http/page/run_page_stream.ts", TESTS, [
     [
       "A stream is open until the last run has ended",

@@ -69,6 +69,7 @@ interface ToldRun {
   /** The newest row then. */
   readonly rowId: string;
   readonly isShown: boolean;
+  readonly isLive: boolean;
 }
 
 class RunPageSource
@@ -193,9 +194,9 @@ class RunPageSource
     this.#isStale = false;
     const ids = new Set(shown.map(({ runId }) => runId));
     this.#told = new Map(
-      all.map(({ runId, row }) => [
+      all.map(({ runId, row, isLive }) => [
         runId,
-        { rowId: row.id, isShown: ids.has(runId) },
+        { rowId: row.id, isShown: ids.has(runId), isLive },
       ]),
     );
     this.#waiting.clear();
@@ -224,25 +225,26 @@ class RunPageSource
     const former = this.#told;
     const next = new Map<string, ToldRun>();
     for (const run of runs) {
-      const { runId, row } = run;
+      const { runId, row, isLive } = run;
       const told = former.get(runId);
       former.delete(runId);
       if (told?.rowId === row.id) {
         next.set(runId, told);
         // The end of a followed run comes as its last event, unless it has no events.
-        if (!run.isLive) this.#followed.get(runId)?.cancel().catch(() => {});
+        if (!isLive) this.#followed.get(runId)?.cancel().catch(() => {});
         continue;
       }
       const isShown = (told?.isShown || filter.matches(run)) &&
         await may("read", runId);
-      next.set(runId, { rowId: row.id, isShown });
+      next.set(runId, { rowId: row.id, isShown, isLive });
       if (!isShown) continue;
-      if (run.isLive && await this.#admit(run)) continue;
+      if (isLive && await this.#admit(run)) continue;
       this.#waiting.delete(runId);
       this.#send("run", await this.#wireOf(run));
     }
     for (const [runId, told] of former) {
-      const isLive = this.#followed.has(runId) || this.#waiting.has(runId);
+      const isLive = told.isShown && told.isLive ||
+        this.#followed.has(runId) || this.#waiting.has(runId);
       // The events of a run may have ended since its turn came above.
       if (isLive || next.has(runId)) next.set(runId, told);
     }
@@ -265,26 +267,29 @@ class RunPageSource
   }
 
   #followWaiting(): void {
-    for (const [runId, run] of this.#waiting) {
+    for (const run of this.#waiting.values()) {
       if (this.#followed.size >= MAX_FOLLOWED) return;
-      this.#waiting.delete(runId);
       this.#follow(run);
     }
   }
 
   async #follow(run: ListedRun): Promise<void> {
-    const { runId } = run;
+    const { runId, row } = run;
+    this.#waiting.delete(runId);
     this.#followed.set(runId, undefined);
     try {
       await this.#sendEvents(run);
     } catch (error) {
       const isExpected = this.#hasLeft ||
         error instanceof RegistryShutdownError;
-      if (!isExpected) this.#options.onError(error);
+      if (!isExpected) {
+        this.#options.onError(error);
+        this.#waiting.set(runId, run); // After the next listing.
+      }
     } finally {
       this.#followed.delete(runId);
-      // The next listing says how it has ended, or that it goes on.
-      this.#told.set(runId, { rowId: "", isShown: true });
+      // A row that is newer says how it has ended, or that it goes on.
+      this.#told.set(runId, { rowId: row.id, isShown: true, isLive: false });
       this.#closeIfOver();
     }
   }

@@ -28,6 +28,8 @@ class ListedRepository extends MemoryPipelineRunRepository {
   isDown = false;
   /** How many times the newest row of a run cannot be read. */
   failures = 0;
+  /** Until when the newest row of a run, which is read at once, is not answered. */
+  isAnswered: Promise<void> = Promise.resolve();
 
   override async listRecent(
     datasetId: string | undefined,
@@ -42,7 +44,9 @@ class ListedRepository extends MemoryPipelineRunRepository {
     runId: string,
   ): Promise<PipelineRunRow | undefined> {
     if (this.failures-- > 0) throw new Error("down");
-    return await super.getPipelineRun(runId);
+    const row = await super.getPipelineRun(runId);
+    await this.isAnswered;
+    return row;
   }
 }
 
@@ -409,6 +413,101 @@ Deno.test("createRunPage() follows a run that could not be read, a second later"
   run.run.publish("heard");
   await viewer.find("event", ({ text }) => text === "heard");
   assertEquals(errors.length, 1);
+});
+
+Deno.test("createRunPage() follows a run that could not be read, although 300 rows are newer", async () => {
+  const repository = new ListedRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const run = await registerHeld(registry);
+  for (let n = 0; n < 150; n++) {
+    await registry.registerInline({ pipelineName: "short" }, noop);
+  }
+  const page = pageOf(registry, { onError: noop });
+  repository.failures = 1;
+  await using viewer = await PageViewer.open(page);
+  await viewer.find("snapshot");
+  run.run.publish("heard");
+  await viewer.find("event", ({ text }) => text === "heard");
+});
+
+Deno.test("createRunPage() follows no run twice that has waited and has a new row", async () => {
+  await using registry = new PipelineRunRegistry();
+  const runs = await registerMany(registry, 101);
+  const page = pageOf(registry, { heartbeat: 1_500 });
+  await using viewer = await PageViewer.open(page);
+  const shown = (await viewer.find("snapshot"))
+    .map(({ run }: { run: string }) => run);
+  assertEquals(await viewer.find("waiting"), 1);
+  const waiting = runs.find(({ runId }) => !shown.includes(runId))!;
+  for (const { runId, complete } of runs) if (runId === shown[0]) complete();
+  await viewer.find("event", ({ kind }) => kind === "Completed");
+  const [row] = await registry.repository.listByRun(waiting.runId, 1);
+  await registry.repository.logPipelineRun({ ...row, id: undefined });
+  assertEquals(await viewer.find("waiting"), 0);
+  waiting.complete();
+  let completed = 0;
+  for (let beats = 0; beats < 1;) {
+    const { name, data } = (await viewer.next())!;
+    if (name === "beat") beats++;
+    if (data?.run === waiting.runId && data.kind === "Completed") completed++;
+  }
+  assertEquals(completed, 1);
+});
+
+Deno.test("createRunPage() tells the end of a live run that may not be followed, although it is live runs that are asked for", async () => {
+  await using registry = new PipelineRunRegistry();
+  const run = await registerHeld(registry);
+  const page = pageOf(registry, {
+    heartbeat: 1_500,
+    authorize: (_request, { kind }) => kind !== "follow",
+  });
+  await using viewer = await PageViewer.open(page, "?status=live");
+  await viewer.find("snapshot");
+  for (let n = 0; n < 150; n++) {
+    await registry.registerInline({ pipelineName: "short" }, noop);
+  }
+  await viewer.find("beat");
+  run.complete();
+  assertEquals((await viewer.find("run")).status, "completed");
+});
+
+Deno.test("createRunPage() tells once of an abort that no row tells", async () => {
+  await using registry = new PipelineRunRegistry({
+    abortWritesErroredRow: false,
+  });
+  const run = await registerHeld(registry);
+  const page = pageOf(registry, { heartbeat: 1_500 });
+  await using viewer = await PageViewer.open(page);
+  await viewer.find("event");
+  await run.abort();
+  await viewer.find("event", ({ kind }) => kind === "Errored");
+  assertEquals((await viewer.next())?.name, "beat");
+});
+
+Deno.test("createRunPage() tells again how a run has ended, if it was read as live before", async () => {
+  const repository = new ListedRepository();
+  await using registry = new PipelineRunRegistry({ repository });
+  const row = {
+    pipelineName: "foreign",
+    pipelineRunId: RUN_ID,
+    pipelineId: crypto.randomUUID(),
+  };
+  const status = "DATASET_PROCESSING_STARTED";
+  await repository.logPipelineRun({ ...row, status });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  repository.isAnswered = promise;
+  const page = pageOf(registry);
+  await using viewer = await PageViewer.open(page);
+  await viewer.find("snapshot");
+  await repository.logPipelineRun({
+    ...row,
+    status: "DATASET_PROCESSING_COMPLETED",
+  });
+  const statuses = [(await viewer.find("run")).status];
+  resolve();
+  statuses.push((await viewer.find("run")).status);
+  statuses.push((await viewer.find("run")).status);
+  assertEquals(statuses, ["completed", "running", "completed"]);
 });
 
 Deno.test("createRunPage() begins a run that has many events with its last ones", async () => {
