@@ -9,8 +9,9 @@ export function formatTraceparent(span: SpanContext): string | undefined {
 
 /** Reads a W3C `traceparent`, which may be anything: it comes from a row. */
 export function parseTraceparent(text: unknown): SpanContext | undefined {
+  if (typeof text !== "string") return undefined;
   const [, traceId, spanId, flags] =
-    /^00-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})$/.exec(String(text)) ?? [];
+    /^00-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})$/.exec(text) ?? [];
   const span = {
     traceId,
     spanId,

@@ -25,6 +25,7 @@ for (
     null,
     7,
     "",
+    { toString: null },
     `00-${TRACE_ID}-${SPAN_ID}`,
     `00-${TRACE_ID}-${SPAN_ID}-01-00`,
     ` 00-${TRACE_ID}-${SPAN_ID}-01`,
