@@ -487,8 +487,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "requestAbort() knows ended runs",
-      'status.ended ? "ended" : "requested"',
-      '"requested"',
+      '    if (status.ended) return "ended";\n',
+      "",
     ],
     [
       "A sweep renews this instance's leases first",

@@ -74,6 +74,11 @@ export const TELEMETRY_MUTATIONS: readonly Mutation[] = [
         "traceId && isSpanContextValid(span) ? span",
         "traceId ? span",
       ],
+      [
+        "A traceparent is a string",
+        'typeof text !== "string"',
+        "text === undefined",
+      ],
     ],
   ),
   ...mutationsOf("run/run.ts", INSTANCES, [
@@ -173,13 +178,20 @@ export const TELEMETRY_MUTATIONS: readonly Mutation[] = [
       "      {\n        this.#telemetry",
     ],
   ]),
-  ...mutationsOf("postgres/leases/leases.ts", INSTANCES, [
+  ...mutationsOf("postgres/log/postgres_run_log.ts", INSTANCES, [
     [
       "An abort of another instance's run is told",
-      'if (state.row !== null && state.lease !== "ended")',
-      "if (false as boolean && state.row !== null)",
+      "if (state.row !== null) {",
+      "if (false as boolean && state.row !== null) {",
     ],
   ], "an abort by another"),
+  ...mutationsOf("postgres/log/postgres_run_log.ts", PORT, [
+    [
+      "An abort of a run that has ended is not told",
+      '    if (status.ended) return "ended";\n',
+      "",
+    ],
+  ]),
   ...mutationsOf("postgres/leases/leases.ts", INSTANCES, [
     [
       "What was reaped is told with its code",

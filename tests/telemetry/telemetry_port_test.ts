@@ -48,6 +48,19 @@ Deno.test("PipelineRunRegistry.subscribe() does not tell its telemetry of events
   assertEquals(telemetry.told["onMissed"], undefined);
 });
 
+Deno.test("PipelineRunRegistry.abort() tells its telemetry nothing of a run that had ended in another instance", async () => {
+  await using database = await openDatabase();
+  await using a = await connect(database.url);
+  await using registryOfA = new PipelineRunRegistry({ repository: a });
+  const { runId } = await registryOfA.registerInline(INGEST, () => {});
+
+  const telemetry = new RecordingTelemetry();
+  await using b = await connect(database.url, { telemetry });
+  await using registry = new PipelineRunRegistry({ repository: b, telemetry });
+  assertEquals(await registry.abort(runId), "ended");
+  assertEquals(telemetry.told["onAbortRequest"], undefined);
+});
+
 Deno.test("PostgresPipelineRunRepository.resetOrphans() tells its telemetry how many runs without a lease it ended", async () => {
   await using database = await openDatabase();
   const telemetry = new RecordingTelemetry();

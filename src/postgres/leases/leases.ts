@@ -162,14 +162,6 @@ export class Leases implements LeaseHolder, NotificationListener {
       { persistence: PERSISTENCE },
     ) as [RunState];
     if (state.lease === "expired") this.#reapLater(runId);
-    if (state.row !== null && state.lease !== "ended") {
-      this.#options.telemetry?.onAbortRequest({
-        runId,
-        pipelineName: state.row.pipelineName,
-        datasetId: state.row.datasetId ?? undefined,
-        traceparent: state.row.runInfo?.traceparent,
-      }, reason);
-    }
     return state;
   }
 

@@ -45,11 +45,13 @@ export class PostgresRunLog implements RunLog {
   readonly #follower: LogFollower;
   readonly #notifications: Notifications;
   readonly #leases: Leases;
+  readonly #telemetry: Telemetry | undefined;
 
   constructor(options: PostgresRunLogOptions) {
-    const { database, listener, replica, warn } = options;
+    const { database, listener, replica, telemetry, warn } = options;
     this.#database = database;
     this.#replica = replica;
+    this.#telemetry = telemetry;
     this.#notifications = new Notifications({
       client: listener,
       database,
@@ -96,7 +98,16 @@ export class PostgresRunLog implements RunLog {
     const state = await this.#leases.requestAbort(runId, reason);
     const status = toStatus(runId, state);
     if (status === undefined) return "unknown";
-    return status.ended ? "ended" : "requested";
+    if (status.ended) return "ended";
+    if (state.row !== null) {
+      this.#telemetry?.onAbortRequest({
+        runId,
+        pipelineName: state.row.pipelineName,
+        datasetId: state.row.datasetId ?? undefined,
+        traceparent: state.row.runInfo?.traceparent,
+      }, reason);
+    }
+    return "requested";
   }
 
   async status(runId: string): Promise<RunStatus | undefined> {
