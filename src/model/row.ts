@@ -56,6 +56,36 @@ export interface AttributedPipelineRunRow extends PipelineRunRow {
   ownerId?: string;
 }
 
+/** A transition of the registry: its UUIDs are canonical, and nobody changes it. */
+export class CheckedTransition implements PipelineRunTransition {
+  /** The id of the row. */
+  readonly id: string;
+  readonly status: PipelineRunStatus;
+  readonly pipelineRunId: string;
+  readonly pipelineName: string;
+  readonly pipelineId: string;
+  readonly datasetId: string | undefined;
+  readonly runInfo: RunInfo | undefined;
+
+  constructor({
+    id,
+    status,
+    pipelineRunId,
+    pipelineName,
+    pipelineId,
+    datasetId,
+    runInfo,
+  }: PipelineRunTransition & { id: string }) {
+    this.id = id;
+    this.status = status;
+    this.pipelineRunId = pipelineRunId;
+    this.pipelineName = pipelineName;
+    this.pipelineId = pipelineId;
+    this.datasetId = datasetId;
+    this.runInfo = runInfo;
+  }
+}
+
 /**
  * A transition with its UUIDs in canonical spelling and its own id.
  *
@@ -64,6 +94,7 @@ export interface AttributedPipelineRunRow extends PipelineRunRow {
 export function checkTransition(
   transition: PipelineRunTransition,
 ): PipelineRunTransition & { id: string } {
+  if (transition instanceof CheckedTransition) return transition;
   const { id, status, pipelineName, datasetId, runInfo } = transition;
   checkOneOf("Cannot log pipeline run: status", status, STATUSES);
   checkType("Cannot log pipeline run: pipelineName", pipelineName, "string");

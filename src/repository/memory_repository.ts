@@ -1,15 +1,14 @@
 // deno-lint-ignore-file require-await -- a bad argument rejects, it does not throw
 import { checkBound } from "../arguments/checks.ts";
 import { canonicalUuid } from "../model/ids.ts";
-import { hasEnded } from "../model/phase.ts";
 import {
   type AttributedPipelineRunRow,
   checkTransition,
-  phaseOfStatus,
   type PipelineRunRow,
   type PipelineRunStatus,
   type PipelineRunTransition,
 } from "../model/row.ts";
+import type { RunInfo } from "../model/run_info.ts";
 import {
   checkLimit,
   checkPayloadKey,
@@ -38,8 +37,6 @@ interface StoredRow {
   /** When it was written, in milliseconds. */
   readonly time: number;
   readonly transition: PipelineRunTransition & { readonly id: string };
-  /** The `runInfo` as JSON. */
-  readonly runInfo: string | undefined;
   /** The {@linkcode RunResult} as JSON. */
   readonly result: string | undefined;
 }
@@ -53,7 +50,7 @@ interface StoredRun {
   isQueued: boolean;
   rows: StoredRow[];
   /** Field name to JSON. */
-  payload: Map<string, string>;
+  payload: Map<string, string> | undefined;
 }
 
 /**
@@ -73,8 +70,9 @@ interface StoredRun {
 export class MemoryPipelineRunRepository implements PipelineRunRepository {
   readonly #maxRuns: number;
   readonly #runs = new Map<string, StoredRun>();
-  /** The ended runs, in the order of ending; some may have started again. */
+  /** From `#head` on, the ended runs in the order of ending; some may have started again. */
   readonly #ended: StoredRun[] = [];
+  #head = 0;
   #written = 0;
   #lastTime = 0;
 
@@ -94,23 +92,21 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     transition: PipelineRunTransition,
     { result }: LogPipelineRunOptions = {},
   ): Promise<string> {
-    const checked = checkTransition(transition);
+    const checked = stored(transition);
     const run = this.#run(checked.pipelineRunId);
     const { rows } = run;
     if (rows.every(({ transition }) => transition.id !== checked.id)) {
-      const runInfo = checked.runInfo &&
-        storableJson(checked.runInfo, "Cannot log pipeline run: runInfo");
       // The clock may be set back; a row must not be older than the previous one.
       this.#lastTime = Math.max(this.#lastTime, Date.now());
-      rows.push({
+      const row = {
         order: this.#written++,
         time: this.#lastTime,
         transition: checked,
-        runInfo,
         result,
-      });
-      if (rows.length > MAX_ROWS) rows.shift();
-      if (isFinal(rows.at(-1)!) && !run.isQueued) {
+      };
+      // push() would reserve room for 16 more.
+      run.rows = rows.length === 0 ? [row] : [...rows.slice(1 - MAX_ROWS), row];
+      if (isFinal(row) && !run.isQueued) {
         run.isQueued = true;
         this.#ended.push(run);
       }
@@ -185,7 +181,9 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     const id = canonicalUuid(runId, "Cannot set payload field: runId");
     checkPayloadKey(key);
     const json = storableJson(value, "Cannot set payload field: value");
-    this.#run(id).payload.set(storableText(key), json);
+    const run = this.#run(id);
+    run.payload ??= new Map();
+    run.payload.set(storableText(key), json);
   }
 
   /** The payload fields of a run; see {@linkcode PipelineRunRepository}. */
@@ -247,14 +245,19 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
     let run = this.#runs.get(id);
     if (run === undefined) {
       if (this.#runs.size >= this.#maxRuns) this.#forgetOne();
-      run = { id, isQueued: false, rows: [], payload: new Map() };
+      run = { id, isQueued: false, rows: [], payload: undefined };
       this.#runs.set(id, run);
     }
     return run;
   }
 
   #forgetOne(): void {
-    for (let run = this.#ended.shift(); run; run = this.#ended.shift()) {
+    while (this.#head < this.#ended.length) {
+      const run = this.#ended[this.#head++];
+      if (this.#head * 2 >= this.#ended.length) {
+        this.#ended.splice(0, this.#head);
+        this.#head = 0;
+      }
       run.isQueued = false;
       if (!isFinal(run.rows.at(-1)!)) continue;
       this.#runs.delete(run.id);
@@ -270,12 +273,15 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   }
 }
 
-function toRow({ transition, runInfo, time }: StoredRow): PipelineRunRow {
-  return {
-    ...transition,
-    runInfo: runInfo && JSON.parse(runInfo),
-    createdAt: new Date(time),
-  };
+function toRow({ transition, time }: StoredRow): PipelineRunRow {
+  const runInfo = transition.runInfo && copyOf(transition.runInfo);
+  return { ...transition, runInfo, createdAt: new Date(time) };
+}
+
+function copyOf(runInfo: RunInfo): RunInfo {
+  return JSON.parse(
+    storableJson(runInfo, "Cannot log pipeline run: runInfo"),
+  );
 }
 
 function canonicalDataset(datasetId: string): string {
@@ -283,5 +289,16 @@ function canonicalDataset(datasetId: string): string {
 }
 
 function isFinal({ transition: { status } }: StoredRow): boolean {
-  return hasEnded(phaseOfStatus(status));
+  return status === "DATASET_PROCESSING_COMPLETED" ||
+    status === "DATASET_PROCESSING_ERRORED";
+}
+
+/** A transition that nobody changes. */
+function stored(
+  transition: PipelineRunTransition,
+): PipelineRunTransition & { id: string } {
+  const checked = checkTransition(transition);
+  const { runInfo } = checked;
+  if (checked === transition || runInfo === undefined) return checked;
+  return { ...checked, runInfo: copyOf(runInfo) };
 }

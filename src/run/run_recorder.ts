@@ -2,7 +2,7 @@ import type { Deadlines } from "../async/deadlines.ts";
 import { LeaseLostError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
 import type { RunFailure } from "../model/failure.ts";
-import type { PipelineRunStatus, PipelineRunTransition } from "../model/row.ts";
+import { CheckedTransition, type PipelineRunStatus } from "../model/row.ts";
 import {
   type RunInfo,
   runInfoForFailure,
@@ -114,14 +114,14 @@ export class RunRecorder {
     const { failure, event, result, writesRow } = ending;
     const transition = writesRow ? this.#endingRow(failure) : undefined;
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const cancel = this.#endings.add(() => {
+    const deadline = this.#endings.add(() => {
       const { runId } = this.#spec;
       const message = `Run ${runId} ended before its ending was durable`;
       this.#warn({ kind: "ending", runId, message });
       resolve(false);
     });
     this.#write({ transition, event, result, ends: true }, (isWritten) => {
-      cancel();
+      this.#endings.cancel(deadline);
       resolve(isWritten);
     });
     const written = await promise;
@@ -204,9 +204,9 @@ export class RunRecorder {
     status: PipelineRunStatus,
     runInfo: RunInfo,
     id: string = crypto.randomUUID(),
-  ): PipelineRunTransition & { id: string } {
+  ): CheckedTransition {
     const { runId, pipelineName, datasetId } = this.#spec;
-    return {
+    return new CheckedTransition({
       id,
       status,
       pipelineRunId: runId,
@@ -214,6 +214,6 @@ export class RunRecorder {
       pipelineId: this.pipelineId,
       datasetId,
       runInfo,
-    };
+    });
   }
 }

@@ -1,6 +1,6 @@
 import { type Mutation, mutationsOf } from "./mutation.ts";
 
-/** The log of a repository that keeps rows only. */
+/** The log of a repository that keeps rows only, and the repository in memory. */
 export const REPOSITORY_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("repository/rows_only_log.ts", [
     "repository/rows_only_log_test.ts",
@@ -79,6 +79,26 @@ export const REPOSITORY_MUTATIONS: readonly Mutation[] = [
       "Other errors are not final",
       "error instanceof RepositoryError && !error.transient",
       "!(error as RepositoryError).transient",
+    ],
+  ]),
+  ...mutationsOf("repository/memory_repository.ts", [
+    "repository/memory_repository_test.ts",
+  ], [
+    [
+      "A run that has started again is not forgotten as an ended one",
+      "      if (!isFinal(run.rows.at(-1)!)) continue;\n",
+      "",
+    ],
+    [
+      "What a caller passed is copied",
+      "return { ...checked, runInfo: copyOf(runInfo) };",
+      "return checked;",
+    ],
+    ["A run's rows are bounded", "...rows.slice(1 - MAX_ROWS)", "...rows"],
+    [
+      "A run is queued once",
+      "isFinal(row) && !run.isQueued",
+      "isFinal(row)",
     ],
   ]),
 ];

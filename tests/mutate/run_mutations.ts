@@ -225,7 +225,7 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
   ], [
     [
       "An ending that is written in time ends its deadline",
-      "      cancel();\n      resolve(isWritten);\n",
+      "      this.#endings.cancel(deadline);\n      resolve(isWritten);\n",
       "      resolve(isWritten);\n",
     ],
     [
@@ -357,6 +357,34 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
       "A subscription that ends is counted out",
       "        this.#subscriptions--;\n",
       "",
+    ],
+  ]),
+  ...mutationsOf("async/deadlines.ts", ["async/deadlines_test.ts"], [
+    [
+      "A deadline that has expired is not cancelled",
+      "    if (group[place] !== deadline) return;\n",
+      "",
+    ],
+    [
+      "The last of a group takes the place of a cancelled one",
+      "    group[place] = last;\n",
+      "",
+    ],
+    ["It knows its new place", "    last.place = place;\n", ""],
+    [
+      "A group is complete after 2% of the time",
+      "this.#timeout * COARSENESS",
+      "this.#timeout",
+    ],
+    [
+      "What is added after the end expires at once",
+      "    if (this.#closed) this.#expire(group);\n",
+      "",
+    ],
+    [
+      "What has expired expires once",
+      "group.splice(0)",
+      "group",
     ],
   ]),
 ];

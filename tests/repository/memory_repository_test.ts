@@ -25,6 +25,7 @@ Deno.test("MemoryPipelineRunRepository gives copies", async () => {
   const repository = new MemoryPipelineRunRepository();
   const row = transition("STARTED", { runInfo: { data: "None" } });
   await repository.logPipelineRun(row);
+  row.runInfo!.data = ["changed"];
   const read = await repository.getPipelineRun(row.pipelineRunId);
   read!.runInfo!.data = "changed";
   const again = await repository.getPipelineRun(row.pipelineRunId);
@@ -39,4 +40,46 @@ Deno.test("MemoryPipelineRunRepository refuses a bound that is none", () => {
       "maxRuns must be a positive integer or Infinity",
     );
   }
+});
+
+Deno.test("MemoryPipelineRunRepository forgets a run that has started again only when it has ended again", async () => {
+  const repository = new MemoryPipelineRunRepository({ maxRuns: 3 });
+  const ids: string[] = Array.from(
+    { length: 7 },
+    () => crypto.randomUUID(),
+  );
+  const log = (pipelineRunId: string, status: "STARTED" | "COMPLETED") =>
+    repository.logPipelineRun(transition(status, { pipelineRunId }));
+  const known = async () => {
+    const rows = await repository.listRecent(undefined, 100);
+    return new Set(rows.map(({ pipelineRunId }) => ids.indexOf(pipelineRunId)));
+  };
+  for (const id of ids.slice(0, 3)) await log(id, "COMPLETED");
+  await log(ids[0], "STARTED");
+  await log(ids[3], "STARTED");
+  assertEquals(await known(), new Set([0, 2, 3]));
+  await log(ids[0], "COMPLETED");
+  await log(ids[0], "COMPLETED");
+  await log(ids[4], "COMPLETED");
+  assertEquals(await known(), new Set([0, 3, 4]));
+  await log(ids[5], "STARTED");
+  assertEquals(await known(), new Set([3, 4, 5]));
+  await log(ids[6], "STARTED");
+  assertEquals(await known(), new Set([3, 5, 6]));
+});
+
+Deno.test("MemoryPipelineRunRepository keeps the newest 64 rows of a run", async () => {
+  const repository = new MemoryPipelineRunRepository();
+  const runId = crypto.randomUUID();
+  for (let i = 0; i < 70; i++) {
+    const pipelineName = `ingest ${i}`;
+    await repository.logPipelineRun(
+      transition("STARTED", { pipelineRunId: runId, pipelineName }),
+    );
+  }
+  const rows = await repository.listByRun(runId, 100);
+  assertEquals(
+    rows.map(({ pipelineName }) => pipelineName),
+    Array.from({ length: 64 }, (_, i) => `ingest ${69 - i}`),
+  );
 });
