@@ -8,6 +8,7 @@ import { importPeer } from "./peers.ts";
 
 const HELD = [10, 4_096, 100_000, 1_000_000] as const;
 const AT_ONCE = 1_000;
+const TOGETHER = [1, 64, 1_000] as const;
 
 /** Accepts rows and stores none. */
 export class NoRepository extends MemoryPipelineRunRepository {
@@ -36,7 +37,59 @@ function noop(): void {}
 
 const SPEC = { pipelineName: "noop" };
 
+/** Measures a call one after the other, and many at once. */
+async function measureCalls(
+  call: () => Promise<unknown>,
+  { quick }: MeasureOptions,
+): Promise<Record<string, number>> {
+  const figures: Record<string, number> = {};
+  for (const atOnce of TOGETHER) {
+    await perSecond(quick ? 200 : 500, call, atOnce); // to warm up
+    figures[`runs ${atOnce}`] = await perSecond(
+      quick ? 300 : 1_000,
+      call,
+      atOnce,
+    );
+  }
+  return figures;
+}
+
+/** Measures no-op runs of a registry that holds as many as it may. */
 async function measureRuns(
+  registry: PipelineRunRegistry,
+  options: MeasureOptions,
+): Promise<Record<string, number>> {
+  const figures = await measureCalls(
+    () => registry.registerInline(SPEC, noop),
+    options,
+  );
+  await registry.shutdown();
+  return figures;
+}
+
+async function measureQueue(
+  options: MeasureOptions,
+): Promise<Record<string, number>> {
+  const { default: PQueue } = await importPeer("p-queue");
+  const queue = new PQueue();
+  return await measureCalls(() => queue.add(noop), options);
+}
+
+/** Calls a function and holds its promise, as many as the registry holds runs. */
+async function measureFloor(
+  options: MeasureOptions,
+): Promise<Record<string, number>> {
+  const held = new Map<string, Promise<void>>();
+  return await measureCalls(() => {
+    const id = crypto.randomUUID();
+    const promise = Promise.resolve().then(noop);
+    if (held.size >= 4_096) held.delete(held.keys().next().value!);
+    held.set(id, promise);
+    return promise;
+  }, options);
+}
+
+async function measureHeld(
   { quick }: MeasureOptions,
 ): Promise<Record<string, number>> {
   const figures: Record<string, number> = {};
@@ -52,19 +105,29 @@ async function measureRuns(
       await Promise.all(Array.from({ length: AT_ONCE }, register));
     }
     await perSecond(quick ? 200 : 500, register); // to warm up
-    figures[`runs ${held}`] = await perSecond(quick ? 300 : 1_000, register);
+    figures[`held ${held}`] = await perSecond(quick ? 300 : 1_000, register);
     await registry.shutdown();
   }
   return figures;
 }
 
-async function measureQueue({ quick }: MeasureOptions) {
-  const { default: PQueue } = await importPeer("p-queue");
-  const queue = new PQueue();
-  const add = () => queue.add(noop);
-  await perSecond(quick ? 200 : 500, add);
-  const runs = await perSecond(quick ? 300 : 1_000, add);
-  return Object.fromEntries(HELD.map((held) => [`runs ${held}`, runs]));
+/** As {@linkcode measureHeld}, with a `Map` of ids alone. */
+async function measureHeldIds(
+  { quick }: MeasureOptions,
+): Promise<Record<string, number>> {
+  const figures: Record<string, number> = {};
+  for (const held of HELD) {
+    const ids = new Map<string, number>();
+    const add = () => {
+      if (ids.size >= held) ids.delete(ids.keys().next().value!);
+      ids.set(crypto.randomUUID(), 0);
+      return Promise.resolve();
+    };
+    while (ids.size < held) add();
+    await perSecond(quick ? 200 : 500, add);
+    figures[`held ${held}`] = await perSecond(quick ? 300 : 1_000, add);
+  }
+  return figures;
 }
 
 /** Measures nanoseconds per run that a sweep forgets while others are held. */
@@ -99,7 +162,7 @@ async function measureSweep() {
   return figures;
 }
 
-const columns = (figure: string) =>
+const heldColumns = (figure: string) =>
   Object.fromEntries(
     HELD.map((each) => [
       `${figure} ${each}`,
@@ -115,19 +178,58 @@ export const contests: readonly Contest[] = [
       {
         name: "ours",
         includes:
-          "registration, two events, two rows for a repository that stores none, the outcome",
-        measure: measureRuns,
+          "a registry with the default options: registration, two events, two rows in memory, the outcome; 4,096 runs are held",
+        measure: (options) => measureRuns(new PipelineRunRegistry(), options),
+      },
+      {
+        name: "ours, a repository that stores nothing",
+        includes: "the same without the rows",
+        measure: (options) =>
+          measureRuns(
+            new PipelineRunRegistry({ repository: new NoRepository() }),
+            options,
+          ),
       },
       {
         name: "p-queue",
         includes: "add() of a function; it keeps none that has ended",
         measure: measureQueue,
       },
+      {
+        name: "a call and a Map",
+        includes:
+          "a random id, a promise, a call, and a Map of the last 4,096 promises",
+        measure: measureFloor,
+      },
     ],
     tables: [{
-      title: "no-op runs/s in memory, 1,000 at once",
+      title: "no-op runs/s in memory",
       better: "more",
-      columns: columns("runs"),
+      columns: {
+        "runs 1": "1 at once",
+        "runs 64": "64 at once",
+        "runs 1000": "1,000 at once",
+      },
+    }],
+  },
+  {
+    name: "held",
+    contenders: [
+      {
+        name: "ours, a repository that stores nothing",
+        includes: "registration, two events, the outcome; 1,000 at once",
+        measure: measureHeld,
+      },
+      {
+        name: "a Map of ids",
+        includes: "a random id takes the place of the oldest one",
+        measure: measureHeldIds,
+      },
+    ],
+    tables: [{
+      title: "no-op runs/s while finished ones are held",
+      better: "more",
+      columns: heldColumns("held"),
     }],
   },
   {
@@ -140,7 +242,7 @@ export const contests: readonly Contest[] = [
     tables: [{
       title: "sweep, ns per run that it forgets",
       better: "less",
-      columns: columns("sweep"),
+      columns: heldColumns("sweep"),
     }],
   },
 ];
