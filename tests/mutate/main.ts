@@ -9,18 +9,13 @@
  *
  * @module
  */
+import { parseArgs } from "node:util";
 import { sharedServerUrl } from "../../bench/postgres_server.ts";
 import { Chance } from "../chance.ts";
 import { EQUIVALENTS } from "./equivalents.ts";
 import type { Mutation } from "./mutation.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { ProjectCopy } from "./project_copy.ts";
-
-/** The value of an option; `undefined` if it is not given. */
-function option(args: readonly string[], name: string): string | undefined {
-  const index = args.indexOf(name);
-  return index < 0 ? undefined : args[index + 1];
-}
 
 /** So many of the mutations, the same for the same seed. */
 function sampleOf(size: number, seed: number): Mutation[] {
@@ -32,18 +27,24 @@ function sampleOf(size: number, seed: number): Mutation[] {
     .map(({ mutation }) => mutation);
 }
 
-function chosen(args: readonly string[]): readonly Mutation[] {
-  const filter = option(args, "--filter");
+function chosen(args: string[]): readonly Mutation[] {
+  const { values: { filter, sample, seed = Date.now() % 1_000_000 } } =
+    parseArgs({
+      args,
+      options: {
+        filter: { type: "string" },
+        sample: { type: "string" },
+        seed: { type: "string" },
+      },
+    });
   if (filter !== undefined) {
     return MUTATIONS.filter(({ file, name }) =>
       `${file}: ${name}`.includes(filter)
     );
   }
-  const size = option(args, "--sample");
-  if (size === undefined) return MUTATIONS;
-  const seed = Number(option(args, "--seed") ?? Date.now() % 1_000_000);
-  console.log(`A sample of ${size}, with --seed ${seed}`);
-  return sampleOf(Number(size), seed);
+  if (sample === undefined) return MUTATIONS;
+  console.log(`A sample of ${sample}, with --seed ${seed}`);
+  return sampleOf(Number(sample), Number(seed));
 }
 
 /** The edits that no longer fit the sources. */
@@ -78,8 +79,9 @@ async function tryAll(
   return uncaught;
 }
 
-async function main(args: readonly string[]): Promise<number> {
+async function main(args: string[]): Promise<number> {
   const begun = performance.now();
+  const mutations = chosen(args);
   using copy = await ProjectCopy.make();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
@@ -92,7 +94,6 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(messages.join("\n"));
     return 2;
   }
-  const mutations = chosen(args);
   if (mutations.length === 0) {
     console.error("No mutation is chosen");
     return 2;

@@ -272,8 +272,8 @@ export const PAGE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Errors are reported",
-      "    this.#settings.onError(error, request);\n    return new ProblemError(500",
-      "    return new ProblemError(500",
+      "toProblem(error, () => onError(error, request))",
+      "toProblem(error, () => {})",
     ],
   ], "/authorize|filters|own paths|allows its own|dataset/"),
 ];

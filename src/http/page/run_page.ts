@@ -1,7 +1,7 @@
-import { RegistryShutdownError } from "../../model/errors.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import { problemResponse } from "../server/json_response.ts";
 import type { RunAction } from "../server/route.ts";
+import { toProblem } from "../server/to_problem.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 import { PageFilter } from "./page_filter.ts";
 import { pageHtml } from "./page_html.ts";
@@ -34,7 +34,8 @@ class RunPage {
     try {
       return await this.#answer(request);
     } catch (error) {
-      return problemResponse(this.#toProblem(error, request));
+      const { onError } = this.#settings;
+      return problemResponse(toProblem(error, () => onError(error, request)));
     }
   }
 
@@ -97,18 +98,6 @@ class RunPage {
       if (error instanceof ProblemError) return false;
       throw error;
     }
-  }
-
-  #toProblem(error: unknown, request: Request): ProblemError {
-    if (error instanceof ProblemError) return error;
-    if (error instanceof RegistryShutdownError) {
-      return new ProblemError(503, "This instance is shutting down", {
-        code: error.code,
-        headers: { "Retry-After": "1" },
-      });
-    }
-    this.#settings.onError(error, request);
-    return new ProblemError(500, "Something went wrong here");
   }
 }
 

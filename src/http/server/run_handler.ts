@@ -1,12 +1,4 @@
-import {
-  InvalidInputError,
-  type RegistryError,
-  RegistryFullError,
-  RegistryShutdownError,
-  RepositoryError,
-  RunAlreadyActiveError,
-  UnknownRunError,
-} from "../../model/errors.ts";
+import { UnknownRunError } from "../../model/errors.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
 import { corsHeaders } from "./cors.ts";
@@ -32,6 +24,7 @@ import {
 } from "./run_handler_options.ts";
 import { startRun } from "./start_run.ts";
 import { streamResponse } from "./stream/stream_response.ts";
+import { toProblem } from "./to_problem.ts";
 import { toWireRow, toWireRun } from "../wire/messages.ts";
 
 const DEFAULT_LISTED = 50;
@@ -52,9 +45,12 @@ class RunHandler {
     // Deno's request cannot be read any more once it is upgraded or its client leaves.
     const mustStay = isUpgrade(request);
     const isHead = request.method === "HEAD";
-    const headers = corsHeaders(request, this.#settings.cors);
+    const { cors, onError } = this.#settings;
+    const headers = corsHeaders(request, cors);
     const response = await this.#answer(request)
-      .catch((error) => problemResponse(this.#toProblem(error, request)));
+      .catch((error) =>
+        problemResponse(toProblem(error, () => onError(error, request)))
+      );
     if (mustStay) return response;
     for (const [name, value] of headers) response.headers.set(name, value);
     if (!isHead) return response;
@@ -185,49 +181,6 @@ class RunHandler {
       throw error;
     }
   }
-
-  #toProblem(error: unknown, request: Request): ProblemError {
-    if (error instanceof ProblemError) return error;
-    if (error instanceof UnknownRunError) {
-      const { code, message, runId } = error;
-      return new ProblemError(404, message, { code, runId });
-    }
-    if (error instanceof RunAlreadyActiveError) {
-      const { code, message, runId } = error;
-      return new ProblemError(409, message, { code, runId });
-    }
-    if (error instanceof InvalidInputError) {
-      const { code, message, issues } = error;
-      const errors = issues.map(({ message, path }) => ({
-        detail: message,
-        pointer: `#${path.map((part) => `/${pointerPart(part)}`).join("")}`,
-      }));
-      return new ProblemError(422, message, { code, errors });
-    }
-    if (error instanceof RegistryShutdownError) {
-      return unavailable("This instance is shutting down", error);
-    }
-    this.#settings.onError(error, request);
-    if (error instanceof RegistryFullError) {
-      return unavailable("There are too many runs", error);
-    }
-    if (error instanceof RepositoryError && error.transient) {
-      return unavailable("The repository cannot be reached", error);
-    }
-    return new ProblemError(500, "Something went wrong here");
-  }
-}
-
-/** A problem that a retry after a second may solve. */
-function unavailable(detail: string, { code }: RegistryError): ProblemError {
-  const headers = { "Retry-After": "1" };
-  return new ProblemError(503, detail, { code, headers });
-}
-
-/** A reference token of a JSON Pointer in a URI fragment. */
-function pointerPart(part: PropertyKey): string {
-  const token = String(part).replaceAll("~", "~0").replaceAll("/", "~1");
-  return encodeURIComponent(token.toWellFormed());
 }
 
 function limitOf(request: Request): number {
