@@ -1,3 +1,4 @@
+import { delay } from "@std/async/delay";
 import postgres from "postgres";
 import type { ConnectOptions } from "../src/postgres/mod.ts";
 import {
@@ -11,25 +12,45 @@ import { openDatabase } from "./database.ts";
 import { openRegistry } from "./instance.ts";
 import { importPeer } from "./peers.ts";
 
-const AT_ONCE = [1, 16, 64] as const;
+/** What a run does; peers without events publish nothing. */
+type Work = (publish: (value: unknown) => void) => Promise<void> | void;
 
 /** A way to make runs durable. */
 interface Durable extends AsyncDisposable {
-  /** Makes one no-op run; resolves when its end is committed. */
+  /** Makes one run; resolves when its end is committed. */
   run(): Promise<unknown>;
 }
 
-type Open = (url: string, atOnce: number) => Promise<Durable>;
+type Open = (url: string, atOnce: number, work: Work) => Promise<Durable>;
+
+/** Runs that are measured. */
+interface Shape {
+  readonly work: Work;
+  readonly atOnce: readonly number[];
+}
+
+const NOOP: Shape = { work: ignore, atOnce: [1, 16, 64] };
+
+/** Work that lives for 2 ms, with an event in the middle. */
+const LIVE: Shape = {
+  async work(publish) {
+    await delay(1);
+    publish({ done: 1 });
+    await delay(1);
+  },
+  atOnce: [1, 64, 256],
+};
 
 async function measureRuns(
   open: Open,
+  shape: Shape,
   { quick }: MeasureOptions,
 ): Promise<Figures> {
   const figures: Record<string, number> = {};
   const time = quick ? 1_000 : 3_000;
-  for (const atOnce of AT_ONCE) {
+  for (const atOnce of shape.atOnce) {
     await using database = await openDatabase();
-    await using durable = await open(database.url, atOnce);
+    await using durable = await open(database.url, atOnce, shape.work);
     await repeat(atOnce, time / 3, () => durable.run()); // to warm up
     const { latencies, took } = await repeat(atOnce, time, () => durable.run());
     figures[`runs ${atOnce}`] = latencies.length / took * 1_000;
@@ -57,16 +78,13 @@ async function repeat(
   return { latencies, took: performance.now() - start };
 }
 
-function contender(name: string, includes: string, open: Open): Contender {
-  return { name, includes, measure: (options) => measureRuns(open, options) };
-}
-
 function openOurs(options: ConnectOptions): Open {
-  return async (url) => {
+  return async (url, _atOnce, work) => {
     const opened = await openRegistry(url, options);
     const { registry } = opened;
+    const spec = { pipelineName: "bench" };
     return {
-      run: () => registry.registerInline({ pipelineName: "noop" }, () => {}),
+      run: () => registry.registerInline(spec, ({ publish }) => work(publish)),
       [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
     };
   };
@@ -81,8 +99,9 @@ const TABLE = `
   )`;
 
 /** Inserts a row at the start and one at the end, and awaits each. */
-const openTwoInserts: Open = async (url, atOnce) => {
-  const sql = postgres(url, { max: atOnce });
+const openTwoInserts: Open = async (url, atOnce, work) => {
+  // The server takes 100 connections.
+  const sql = postgres(url, { max: Math.min(atOnce, 64) });
   await sql.unsafe(TABLE);
   const insert = (runId: string, status: string) =>
     sql`insert into runs (id, run_id, status)
@@ -91,25 +110,26 @@ const openTwoInserts: Open = async (url, atOnce) => {
     async run() {
       const runId = crypto.randomUUID();
       await insert(runId, "STARTED");
+      await work(ignore);
       await insert(runId, "COMPLETED");
     },
     [Symbol.asyncDispose]: () => sql.end(),
   };
 };
 
-/** Inserts both rows of all runs that gathered during the last statement. */
-const openGroupCommit: Open = async (url) => {
+/** Inserts all rows that gathered during the last statement. */
+const openGroupCommit: Open = async (url, _atOnce, work) => {
   const sql = postgres(url, { max: 1 });
   await sql.unsafe(TABLE);
-  let waiting: { runId: string; resolve: () => void }[] = [];
+  let waiting: { runId: string; status: string; resolve: () => void }[] = [];
   let isWriting = false;
   async function write(): Promise<void> {
     isWriting = true;
     while (waiting.length > 0) {
       const group = waiting;
       waiting = [];
-      const ids = group.flatMap(({ runId }) => [runId, runId]);
-      const statuses = group.flatMap(() => ["STARTED", "COMPLETED"]);
+      const ids = group.map(({ runId }) => runId);
+      const statuses = group.map(({ status }) => status);
       await sql`
         insert into runs (id, run_id, status)
         select id, run_id, status
@@ -121,19 +141,27 @@ const openGroupCommit: Open = async (url) => {
     }
     isWriting = false;
   }
+  const insert = (runId: string, status: string) =>
+    new Promise<void>((resolve) => {
+      waiting.push({ runId, status, resolve });
+      // Both rows of a run that does nothing are in one statement.
+      if (!isWriting) queueMicrotask(() => !isWriting && write());
+    });
   return {
-    run: () =>
-      new Promise<void>((resolve) => {
-        waiting.push({ runId: crypto.randomUUID(), resolve });
-        if (!isWriting) write();
-      }),
+    async run() {
+      const runId = crypto.randomUUID();
+      insert(runId, "STARTED");
+      const working = work(ignore);
+      if (working !== undefined) await working;
+      await insert(runId, "COMPLETED");
+    },
     [Symbol.asyncDispose]: () => sql.end(),
   };
 };
 
 function ignore(): void {}
 
-const openPgBoss: Open = async (url, atOnce) => {
+const openPgBoss: Open = async (url, atOnce, work) => {
   const { PgBoss } = await importPeer("pg-boss");
   const boss = new PgBoss({
     connectionString: url,
@@ -150,13 +178,14 @@ const openPgBoss: Open = async (url, atOnce) => {
       // Another loop may take the job that this one sent, and leave its own.
       let job: { id: string } | undefined;
       while (job === undefined) [job] = await boss.fetch("noop");
+      await work(ignore);
       await boss.complete("noop", job.id);
     },
     [Symbol.asyncDispose]: () => boss.stop({ graceful: false }),
   };
 };
 
-const openGraphileWorker: Open = async (url, atOnce) => {
+const openGraphileWorker: Open = async (url, atOnce, work) => {
   const { Logger, run } = await importPeer("graphile-worker");
   const { default: { Pool } } = await importPeer("pg");
   const noLog = () => () => {};
@@ -181,7 +210,7 @@ const openGraphileWorker: Open = async (url, atOnce) => {
     pollInterval: 1_000,
     noHandleSignals: true,
     logger: new Logger(noLog),
-    taskList: { noop: () => {} },
+    taskList: { noop: () => work(ignore) },
   });
   runner.events.on("job:complete", ({ job }: { job: { id: string } }) => {
     completed.get(job.id)?.();
@@ -207,7 +236,7 @@ const openGraphileWorker: Open = async (url, atOnce) => {
 /** A workflow can be registered only once in a process. */
 let registered: (() => Promise<void>) | undefined;
 
-const openDbos: Open = async (url, atOnce) => {
+const openDbos: Open = async (url, atOnce, work) => {
   const { DBOS } = await importPeer("@dbos-inc/dbos-sdk");
   DBOS.setConfig({
     name: "bench",
@@ -216,7 +245,7 @@ const openDbos: Open = async (url, atOnce) => {
     runAdminServer: false,
     logger: { info: ignore, debug: ignore, warn: ignore, error: ignore },
   });
-  registered ??= DBOS.registerWorkflow(() => Promise.resolve(), {
+  registered ??= DBOS.registerWorkflow(async () => await work(ignore), {
     name: "noop",
   });
   await DBOS.launch();
@@ -226,64 +255,78 @@ const openDbos: Open = async (url, atOnce) => {
   };
 };
 
-const columns = (figure: string) =>
+const columns = (figure: string, { atOnce }: Shape) =>
   Object.fromEntries(
-    AT_ONCE.map((each) => [`${figure} ${each}`, `${each} at once`]),
+    atOnce.map((each) => [`${figure} ${each}`, `${each} at once`]),
   );
 
-/** The contest of durable runs. */
-export const contests: readonly Contest[] = [{
-  name: "durable",
-  needsPostgres: true,
-  contenders: [
-    contender(
-      "ours",
-      "two rows and two events, until the end is committed; a run that begins and ends in one flush needs neither lease nor NOTIFY",
-      openOurs({}),
-    ),
-    contender(
-      "ours, not prepared",
-      "as behind a transaction pooler, but without one: each statement is planned every time",
-      openOurs({ prepare: false }),
-    ),
-    contender(
-      "ours, not shared",
-      "two rows, until the end is committed",
-      openOurs({ shared: false }),
-    ),
-    contender(
-      "bare group commit",
-      "two rows in one INSERT … unnest, sent as soon as the last one returns",
-      openGroupCommit,
-    ),
-    contender(
-      "two awaited INSERTs",
-      "one row each, a pool of as many connections",
-      openTwoInserts,
-    ),
-    contender(
-      "pg-boss",
-      "send(), fetch() and complete() one after the other, so that nothing waits for a poll; unlike ours it retries and schedules",
-      openPgBoss,
-    ),
-    contender(
-      "graphile-worker",
-      "addJob() until job:complete; unlike ours it retries and schedules",
-      openGraphileWorker,
-    ),
-    contender(
-      "DBOS",
-      "a workflow without steps, until it returns; unlike ours it recovers",
-      openDbos,
-    ),
+/** The contenders; what each includes is said of a run that does nothing. */
+const WAYS: readonly [name: string, includes: string, open: Open][] = [
+  [
+    "ours",
+    "two rows and two events, until the end is committed; a run that begins and ends in one flush needs neither lease nor NOTIFY",
+    openOurs({}),
   ],
-  tables: [
-    {
-      title: "no-op runs/s until the end is committed",
-      better: "more",
-      columns: columns("runs"),
-    },
-    { title: "p50, ms", better: "less", columns: columns("p50") },
-    { title: "p99, ms", better: "less", columns: columns("p99") },
+  [
+    "ours, not prepared",
+    "as behind a transaction pooler, but without one: each statement is planned every time",
+    openOurs({ prepare: false }),
   ],
-}];
+  [
+    "ours, not shared",
+    "two rows, until the end is committed",
+    openOurs({ shared: false }),
+  ],
+  [
+    "bare group commit",
+    "two rows; INSERT … unnest of all that gathered, sent as soon as the last one returns",
+    openGroupCommit,
+  ],
+  [
+    "two awaited INSERTs",
+    "one row each, a pool of as many connections",
+    openTwoInserts,
+  ],
+  [
+    "pg-boss",
+    "send(), fetch() and complete() one after the other, so that nothing waits for a poll; unlike ours it retries and schedules",
+    openPgBoss,
+  ],
+  [
+    "graphile-worker",
+    "addJob() until job:complete; unlike ours it retries and schedules",
+    openGraphileWorker,
+  ],
+  [
+    "DBOS",
+    "a workflow without steps, until it returns; unlike ours it recovers",
+    openDbos,
+  ],
+];
+
+function contest(name: string, title: string, shape: Shape): Contest {
+  return {
+    name,
+    needsPostgres: true,
+    contenders: WAYS.map(([name, includes, open]): Contender => ({
+      name,
+      includes,
+      measure: (options) => measureRuns(open, shape, options),
+    })),
+    tables: [
+      { title, better: "more", columns: columns("runs", shape) },
+      { title: "p50, ms", better: "less", columns: columns("p50", shape) },
+      { title: "p99, ms", better: "less", columns: columns("p99", shape) },
+    ],
+  };
+}
+
+/** The contests of durable runs. */
+export const contests: readonly Contest[] = [
+  contest(
+    "live",
+    "runs/s that live for 2 ms, with an event in the middle, until the end is committed",
+    LIVE,
+  ),
+  contest("durable", "no-op runs/s until the end is committed", NOOP),
+];
