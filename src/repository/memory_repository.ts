@@ -104,8 +104,10 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
         transition: checked,
         result,
       };
-      // push() would reserve room for 16 more.
-      run.rows = rows.length === 0 ? [row] : [...rows.slice(1 - MAX_ROWS), row];
+      // The second row is the usual last one; push() would reserve room for 16 more.
+      run.rows = rows.length === 1
+        ? [rows[0], row]
+        : [...rows.slice(1 - MAX_ROWS), row];
       if (isFinal(row) && !run.isQueued) {
         run.isQueued = true;
         this.#ended.push(run);
