@@ -75,16 +75,34 @@ async function measureQueue(
   return await measureCalls(() => queue.add(noop), options);
 }
 
+/** A `Map` of so many values under random ids, in which each takes the oldest's place. */
+class HeldValues<T> {
+  readonly #values = new Map<string, T>();
+  /** The ids, the oldest one at `#oldest`. */
+  readonly #ids: string[];
+  #oldest = 0;
+
+  constructor(held: number) {
+    this.#ids = new Array<string>(held).fill("");
+  }
+
+  add(value: T): void {
+    const id = crypto.randomUUID();
+    this.#values.delete(this.#ids[this.#oldest]);
+    this.#values.set(id, value);
+    this.#ids[this.#oldest] = id;
+    this.#oldest = (this.#oldest + 1) % this.#ids.length;
+  }
+}
+
 /** Calls a function and holds its promise, as many as the registry holds runs. */
 async function measureFloor(
   options: MeasureOptions,
 ): Promise<Record<string, number>> {
-  const held = new Map<string, Promise<void>>();
+  const held = new HeldValues<Promise<void>>(4_096);
   return await measureCalls(() => {
-    const id = crypto.randomUUID();
     const promise = Promise.resolve().then(noop);
-    if (held.size >= 4_096) held.delete(held.keys().next().value!);
-    held.set(id, promise);
+    held.add(promise);
     return promise;
   }, options);
 }
@@ -117,13 +135,9 @@ async function measureHeldIds(
 ): Promise<Record<string, number>> {
   const figures: Record<string, number> = {};
   for (const held of HELD) {
-    const ids = new Map<string, number>();
-    const add = () => {
-      if (ids.size >= held) ids.delete(ids.keys().next().value!);
-      ids.set(crypto.randomUUID(), 0);
-      return Promise.resolve();
-    };
-    while (ids.size < held) add();
+    const values = new HeldValues<number>(held);
+    const add = () => Promise.resolve(values.add(0));
+    for (let i = 0; i < held; i++) add();
     await perSecond(quick ? 200 : 500, add);
     figures[`held ${held}`] = await perSecond(quick ? 300 : 1_000, add);
   }
