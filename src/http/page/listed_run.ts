@@ -1,5 +1,5 @@
 import type { RunErrorCode } from "../../model/failure.ts";
-import type { RunPhase } from "../../model/phase.ts";
+import { hasEnded, type RunPhase } from "../../model/phase.ts";
 import { phaseOfStatus, type PipelineRunRow } from "../../model/row.ts";
 
 /** The state of a run as the page tells it: how it ended, or that it is live. */
@@ -52,7 +52,7 @@ export function listedRuns(rows: readonly PipelineRunRow[]): ListedRun[] {
   for (const row of rows) {
     const { pipelineRunId: runId, status, runInfo, createdAt } = row;
     const phase = phaseOfStatus(status, runInfo);
-    const isLive = phase.name === "Pending" || phase.name === "Running";
+    const isLive = !hasEnded(phase);
     const run = runs.get(runId);
     if (run === undefined) {
       const status = statusOfPhase(phase);

@@ -1,4 +1,6 @@
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
+import { eventStreamHeaders } from "../server/event_stream_headers.ts";
+import { isAllowed } from "../server/is_allowed.ts";
 import { problemResponse } from "../server/json_response.ts";
 import type { RunAction } from "../server/route.ts";
 import { toProblem } from "../server/to_problem.ts";
@@ -73,31 +75,18 @@ class RunPage {
 
   #events(request: Request, filter: PageFilter): Response {
     const { heartbeat, onError } = this.#settings;
-    const headers = {
-      "Content-Type": "text/event-stream",
-      "Cache-Control": "no-store",
-      "X-Content-Type-Options": "nosniff",
-      "X-Accel-Buffering": "no", // nginx buffers otherwise.
-    };
+    const headers = eventStreamHeaders("no-store");
+    headers.set("X-Content-Type-Options", "nosniff");
     if (request.method === "HEAD") return new Response(null, { headers });
     const body = runPageStream({
       registry: this.#registry,
       feed: this.#feed,
       filter,
-      may: (kind, runId) => this.#may(request, { kind, runId }),
+      may: (kind, runId) => isAllowed(this.#settings, request, { kind, runId }),
       heartbeat,
       onError: (error) => onError(error, request),
     });
     return new Response(body, { headers });
-  }
-
-  async #may(request: Request, action: RunAction): Promise<boolean> {
-    try {
-      return await this.#settings.authorize(request, action);
-    } catch (error) {
-      if (error instanceof ProblemError) return false;
-      throw error;
-    }
   }
 }
 

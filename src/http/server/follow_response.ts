@@ -3,6 +3,7 @@ import type { PipelineRunRegistry } from "../../registry/registry.ts";
 import type { RunStatus } from "../../repository/run_log.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 import { RunEventEncoderStream } from "../wire/run_event_encoder_stream.ts";
+import { eventStreamHeaders } from "./event_stream_headers.ts";
 import { closeOnceOpen, sendEvents } from "./event_socket.ts";
 import type { RunHandlerSettings, RunSocket } from "./run_handler_options.ts";
 
@@ -49,11 +50,11 @@ export function eventStreamResponse(
   after: number | undefined,
   request: Request,
 ): Response {
-  const headers = new Headers({ "Cache-Control": "no-store" });
   const start = startOf(status, after);
-  if (start === undefined) return new Response(null, { status: 204, headers });
-  headers.set("Content-Type", "text/event-stream");
-  headers.set("X-Accel-Buffering", "no"); // nginx buffers otherwise.
+  if (start === undefined) {
+    const headers = { "Cache-Control": "no-store" };
+    return new Response(null, { status: 204, headers });
+  }
   const events = registry.subscribe(status.runId, {
     after: start.after,
     lag: "skip",
@@ -66,6 +67,7 @@ export function eventStreamResponse(
     onError(error, request);
     encoder.writable.abort(error);
   });
+  const headers = eventStreamHeaders("no-store");
   return new Response(encoder.readable, { headers });
 }
 

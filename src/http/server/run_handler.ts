@@ -8,8 +8,10 @@ import {
   isUpgrade,
   lastEventIdOf,
 } from "./follow_response.ts";
+import { isAllowed } from "./is_allowed.ts";
 import { jsonResponse, problemResponse } from "./json_response.ts";
 import { ProblemError } from "../wire/problem_error.ts";
+import { readRun } from "./read_run.ts";
 import { recentRuns } from "./recent_runs.ts";
 import {
   allowedMethods,
@@ -29,7 +31,7 @@ import { toWireRow, toWireRun } from "../wire/messages.ts";
 
 const DEFAULT_LISTED = 50;
 const MAX_LISTED = 100;
-const MAX_ROWS_OF_RUN = 50;
+const MAX_ROWS = 1_000;
 
 /** Handles requests about the runs of one registry. */
 class RunHandler {
@@ -93,22 +95,20 @@ class RunHandler {
     const runs = await recentRuns(this.#registry.repository, {
       datasetId,
       limit,
-      isShown: (row) => this.#mayRead(request, row.pipelineRunId),
+      maxRows: MAX_ROWS,
+      isShown: ({ pipelineRunId: runId }) =>
+        isAllowed(this.#settings, request, { kind: "read", runId }),
     });
     return jsonResponse(runs.map(toWireRow), { status: 200 });
   }
 
   async #read(request: Request, runId: string): Promise<Response> {
     await this.#authorize(request, { kind: "read", runId });
-    const [status, rows, payload, result] = await Promise.all([
-      this.#registry.status(runId),
-      this.#registry.repository.listByRun(runId, MAX_ROWS_OF_RUN),
-      this.#registry.getPayload(runId),
-      this.#registry.getResult(runId),
-    ]);
-    if (status === undefined) throw new UnknownRunError(runId);
-    const run = toWireRun(status, rows, payload, result);
-    return jsonResponse(run, { status: 200 });
+    const run = await readRun(this.#registry, runId);
+    if (run === undefined) throw new UnknownRunError(runId);
+    const { status, rows, payload, result } = run;
+    const wire = toWireRun(status, rows, payload, result);
+    return jsonResponse(wire, { status: 200 });
   }
 
   async #follow(request: Request, runId: string): Promise<Response> {
@@ -171,15 +171,6 @@ class RunHandler {
     if (await this.#settings.authorize(request, action)) return;
     if ("runId" in action) throw new UnknownRunError(action.runId);
     throw new ProblemError(403, "This is not allowed");
-  }
-
-  async #mayRead(request: Request, runId: string): Promise<boolean> {
-    try {
-      return await this.#settings.authorize(request, { kind: "read", runId });
-    } catch (error) {
-      if (error instanceof ProblemError) return false;
-      throw error;
-    }
   }
 }
 

@@ -2,6 +2,7 @@ import { UnknownRunError } from "../../../model/errors.ts";
 import type { PipelineRunRegistry } from "../../../registry/registry.ts";
 import type { RunStatus } from "../../../repository/run_log.ts";
 import { ProblemError } from "../../wire/problem_error.ts";
+import { eventStreamHeaders } from "../event_stream_headers.ts";
 import type { RunHandlerSettings } from "../run_handler_options.ts";
 import { type EventBatch, EventBatches } from "./event_batches.ts";
 import { openServerSentStream } from "./server_sent_stream.ts";
@@ -55,7 +56,7 @@ export async function streamResponse(
       heartbeat: settings.heartbeat,
       onError: (error) => settings.onError(error, request),
     });
-    return serverSentResponse(body);
+    return new Response(body, { headers: eventStreamHeaders("no-cache") });
   }
   const batch = after < lastSeq
     ? await read(open(), lastSeq)
@@ -113,16 +114,6 @@ function metadata(status: RunStatus): Response {
   headers.set("Content-Type", "application/json");
   headers.set("Cache-Control", "no-store");
   return new Response(null, { headers });
-}
-
-function serverSentResponse(body: ReadableStream<Uint8Array>): Response {
-  return new Response(body, {
-    headers: {
-      "Content-Type": "text/event-stream",
-      "Cache-Control": "no-cache",
-      "X-Accel-Buffering": "no", // nginx buffers otherwise.
-    },
-  });
 }
 
 /** What a batch was read for. */
