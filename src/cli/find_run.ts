@@ -1,8 +1,7 @@
 import { InvalidArgumentError } from "commander";
+import { canonicalUuid } from "../model/ids.ts";
 import type { RunSource } from "./run_source.ts";
 
-const UUID =
-  /^(?:urn:uuid:)?\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?$/;
 const BEGINNING = /^[0-9a-f]{4,8}$/;
 
 /**
@@ -54,5 +53,9 @@ export async function findRun(source: RunSource, run: string): Promise<string> {
 }
 
 function canonical(text: string): string | undefined {
-  return UUID.exec(text.toLowerCase())?.slice(1).join("-");
+  try {
+    return canonicalUuid(text, "It");
+  } catch {
+    return undefined;
+  }
 }

@@ -12,12 +12,10 @@ import {
   migrations,
   type PostgresPipelineRunRepository,
 } from "../postgres/mod.ts";
+import { readRun } from "../http/server/read_run.ts";
+import { recentRuns } from "../http/server/recent_runs.ts";
 import type { RunSource } from "./run_source.ts";
 
-/** As many rows of a run as a server shows. */
-const MAX_ROWS_OF_RUN = 50;
-/** The most rows of a run, unless it is registered repeatedly. */
-const ROWS_OF_RUN = 3;
 /** How many of the newest rows to search. */
 const MAX_ROWS = 10_000;
 
@@ -86,26 +84,19 @@ export class RunDatabase implements RunSource {
   async list(
     { datasetId, limit }: { datasetId?: string; limit: number },
   ): Promise<PipelineRunRow[]> {
-    for (let asked = limit * ROWS_OF_RUN;; asked *= 4) {
-      const most = Math.min(asked, MAX_ROWS);
-      const rows = await this.#repository.listRecent(datasetId, most);
-      const runs = Map.groupBy(rows, ({ pipelineRunId }) => pipelineRunId);
-      const isAll = rows.length < most || most === MAX_ROWS;
-      if (!isAll && runs.size < limit) continue;
-      return [...runs.values()].map(([newest]) => newest).slice(0, limit);
-    }
+    return await recentRuns(this.#repository, {
+      datasetId,
+      limit,
+      maxRows: MAX_ROWS,
+      isShown: () => Promise.resolve(true),
+    });
   }
 
   async get(runId: string): Promise<ClientRun | undefined> {
-    const [status, rows, payload, result] = await Promise.all([
-      this.#registry.status(runId),
-      this.#repository.listByRun(runId, MAX_ROWS_OF_RUN),
-      this.#registry.getPayload(runId),
-      this.#registry.getResult(runId),
-    ]);
-    if (status === undefined) return undefined;
-    const { phase, lastSeq } = status;
-    const run = { runId: status.runId, phase, lastSeq, rows, payload };
+    const known = await readRun(this.#registry, runId);
+    if (known === undefined) return undefined;
+    const { status: { phase, lastSeq }, rows, payload, result } = known;
+    const run = { runId, phase, lastSeq, rows, payload };
     if (phase.name !== "Completed" || result === undefined) return run;
     return "error" in result
       ? { ...run, resultError: result.error }
