@@ -9,6 +9,7 @@ import { assertPending } from "../assert_pending.ts";
 import type { InstanceOptions } from "../postgres/instance.ts";
 import { InstanceProcess } from "../postgres/instance_process.ts";
 import { startPostgresServer } from "../../bench/postgres_server.ts";
+import { gatedRepository } from "../postgres/gated_repository.ts";
 import { openDatabase } from "../postgres/open_database.ts";
 import { client } from "./client.ts";
 import { statementName } from "../postgres/statement_name.ts";
@@ -171,13 +172,7 @@ Deno.test("followRun() continues at another instance when the one it reads from,
 Deno.test("createRunHandler() shows of its own runs, too, only what outlives its instance", async () => {
   await using database = await openDatabase();
   const gate = Promise.withResolvers<void>();
-  const { sql } = database;
-  await using repository = new PostgresPipelineRunRepository({
-    unsafe: async (query: string, ...rest) => {
-      if (statementName(query)?.startsWith("write")) await gate.promise;
-      return await sql.unsafe(query, ...rest);
-    },
-  }, { statementTimeout: 60_000 });
+  await using repository = gatedRepository(database, gate.promise);
   await repository.migrate();
   await using registry = new PipelineRunRegistry({ repository });
   const request = client(registry, {

@@ -1,3 +1,5 @@
+import { accepts, hasProgram, randomPort } from "../server_program.ts";
+
 /** A transaction pooler between a test and Postgres. */
 export interface Pooler extends AsyncDisposable {
   /** Connects through the pooler. */
@@ -10,19 +12,8 @@ export interface Pooler extends AsyncDisposable {
 const NOBODY = 65534;
 
 /** Whether there is a pgbouncer on this machine; it says so where there is none. */
-export async function hasPooler(): Promise<boolean> {
-  try {
-    const { success } = await new Deno.Command("pgbouncer", {
-      args: ["--version"],
-      stdout: "null",
-      stderr: "null",
-    }).output();
-    return success;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    console.warn("There is no pgbouncer: what needs a pooler is not tested");
-    return false;
-  }
+export function hasPooler(): Promise<boolean> {
+  return hasProgram("pgbouncer", "--version", "a pooler");
 }
 
 /**
@@ -36,8 +27,7 @@ export async function startPooler(
   settings: string = "",
 ): Promise<Pooler> {
   const server = new URL(serverUrl);
-  // No outgoing connection gets a port below 32,768 meanwhile.
-  const port = 20_000 + Math.floor(Math.random() * 12_000);
+  const port = randomPort();
   const folder = await Deno.makeTempDir({ prefix: "pooler_" });
   const users = `${folder}/users.txt`;
   const config = `${folder}/pgbouncer.ini`;
@@ -86,17 +76,4 @@ ${settings}
       await Deno.remove(folder, { recursive: true });
     },
   };
-}
-
-async function accepts(port: number): Promise<void> {
-  const deadline = performance.now() + 5_000;
-  while (true) {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((again) => setTimeout(again, 20));
-    }
-  }
 }

@@ -569,24 +569,29 @@ Deno.test("createRunPage() keeps little for a viewer that does not read, and tel
 });
 
 Deno.test("createRunPage() gives a viewer that has missed a listing all runs anew", async () => {
-  await using registry = new PipelineRunRegistry();
+  using time = new FakeTime();
+  const registry = new PipelineRunRegistry();
   const [run] = await registerMany(registry, 1);
   const page = pageOf(registry);
-  await using viewer = await PageViewer.open(page);
+  const viewer = await PageViewer.open(page);
   await viewer.find("snapshot");
   const others = await registerMany(registry, 80);
   for (let n = 0; n < 20; n++) {
     for (const { run } of others) run.publish("x".repeat(1_000));
-    await new Promise((go) => setTimeout(go, 100));
+    await time.tickAsync(100);
   }
   run.complete();
   const late = await registry.registerInline({ pipelineName: "late" }, noop);
-  const runs = await viewer.find("snapshot");
+  const found = viewer.find("snapshot");
+  await time.tickAsync(1_000);
+  const runs = await found;
   const statuses = new Map(
     runs.map(({ run, status }: Record<string, string>) => [run, status]),
   );
   assertEquals(statuses.get(late.runId), "completed");
   assertEquals(statuses.get(run.runId), "completed");
+  await viewer[Symbol.asyncDispose]();
+  await registry.shutdown();
 });
 
 Deno.test("createRunPage() lists the rows once a second, for all viewers together, while there are any", async () => {

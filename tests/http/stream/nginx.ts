@@ -1,28 +1,18 @@
+import { accepts, hasProgram, randomPort } from "../../server_program.ts";
+
 /** A shared cache in front of a server. */
 export interface Cache extends AsyncDisposable {
   readonly origin: string;
 }
 
 /** Whether there is an nginx on this machine; it says so where there is none. */
-export async function hasNginx(): Promise<boolean> {
-  try {
-    const { success } = await new Deno.Command("nginx", {
-      args: ["-v"],
-      stdout: "null",
-      stderr: "null",
-    }).output();
-    return success;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    console.warn("There is no nginx: what needs a cache is not tested");
-    return false;
-  }
+export function hasNginx(): Promise<boolean> {
+  return hasProgram("nginx", "-v", "a cache");
 }
 
 /** Starts an nginx that caches what the server on a port allows. */
 export async function startCache(serverPort: number): Promise<Cache> {
-  // No outgoing connection gets a port below 32,768 meanwhile.
-  const port = 20_000 + Math.floor(Math.random() * 12_000);
+  const port = randomPort();
   const folder = await Deno.makeTempDir({ prefix: "nginx_" });
   const config = `${folder}/nginx.conf`;
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -68,17 +58,4 @@ http {
       await Deno.remove(folder, { recursive: true });
     },
   };
-}
-
-async function accepts(port: number): Promise<void> {
-  const deadline = performance.now() + 5_000;
-  while (true) {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((again) => setTimeout(again, 20));
-    }
-  }
 }

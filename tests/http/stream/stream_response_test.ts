@@ -16,8 +16,8 @@ import {
   RUN_ID,
   SPEC,
 } from "../../known_run.ts";
+import { gatedRepository } from "../../postgres/gated_repository.ts";
 import { openDatabase } from "../../postgres/open_database.ts";
-import { statementName } from "../../postgres/statement_name.ts";
 import { turn } from "../../postgres/turn.ts";
 import { client } from "../client.ts";
 
@@ -530,13 +530,7 @@ Deno.test("GET /runs/:id/stream answers 503 after a shutdown instead of what mem
 Deno.test("GET /runs/:id/stream shows of its own runs, too, only what outlives the instance", async () => {
   await using database = await openDatabase();
   const gate = Promise.withResolvers<void>();
-  const { sql } = database;
-  await using repository = new PostgresPipelineRunRepository({
-    unsafe: async (query: string, ...rest) => {
-      if (statementName(query)?.startsWith("write")) await gate.promise;
-      return await sql.unsafe(query, ...rest);
-    },
-  }, { statementTimeout: 60_000 });
+  await using repository = gatedRepository(database, gate.promise);
   await repository.migrate();
   await using registry = new PipelineRunRegistry({ repository });
   const request = client(registry);
