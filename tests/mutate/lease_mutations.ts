@@ -25,7 +25,7 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "",
     ],
     [
-      "A claimed lease is written",
+      "A claimed lease is held by its claim",
       "    this.#isWritten = true;\n    this.#firstSeq",
       "    this.#firstSeq",
     ],
@@ -50,14 +50,14 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       "",
     ],
     [
-      "A lease that is written does not begin",
-      'begins: !this.#isWritten && (event?.kind ?? "Started") === "Started"',
+      "A lease begins once",
+      'begins: !this.#begins && (event?.kind ?? "Started") === "Started"',
       'begins: (event?.kind ?? "Started") === "Started"',
     ],
     [
-      "Only the first steps begin a lease",
-      'begins: !this.#isWritten && (event?.kind ?? "Started") === "Started"',
-      "begins: !this.#isWritten",
+      "No step after the first event begins a lease",
+      'begins: !this.#begins && (event?.kind ?? "Started") === "Started"',
+      "begins: !this.#begins",
     ],
     [
       "A row before the first event begins a lease",

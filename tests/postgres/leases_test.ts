@@ -469,7 +469,7 @@ Deno.test("Lease.write() writes the step under the claim", async () => {
   assertEquals(trial.logged, [runId]);
 });
 
-Deno.test("Lease.write() of a run with a random id begins the lease with its first steps", async () => {
+Deno.test("Lease.write() of a run with a random id begins the lease with its first step", async () => {
   using trial = new Trial();
   const { lease, runId } = trial.open(false);
   await Promise.all([
@@ -479,15 +479,23 @@ Deno.test("Lease.write() of a run with a random id begins the lease with its fir
   ]);
   await lease.write({ event: eventOf(runId, 3, "Started") });
   await lease.write({ transition: transitionOf(runId) });
+  // The others may be in later statements: a run that begins and ends in one needs none.
   assertEquals(trial.steps.map(({ begins }) => begins), [
     true,
-    true,
+    false,
     false,
     false,
     false,
   ]);
   const { runId: id, generation } = trial.steps[0].claim;
   assertEquals([id, generation], [runId, 1]);
+});
+
+Deno.test("Lease.write() begins no lease with an ending", async () => {
+  using trial = new Trial();
+  const run = trial.open(false);
+  await run.lease.write(ending(run));
+  assertEquals(trial.steps.map(({ begins }) => begins), [false]);
 });
 
 Deno.test("Lease.write() gives the ending the id of its row, or a random one", async () => {
@@ -525,6 +533,18 @@ Deno.test("Lease.write() renews a run with a random id only once its first step 
   await trial.leases.renew();
   assertEquals(trial.renewed, [run.lease.claimId]);
   assertEquals(trial.listening, 1);
+});
+
+Deno.test("Lease.write() does not renew a claimed run that is lost before its first step is written", async () => {
+  using trial = new Trial();
+  const gate = Promise.withResolvers<void>();
+  trial.gate = gate.promise;
+  const run = await trial.claimed();
+  const written = run.lease.write(start(run));
+  run.lease.lose();
+  gate.resolve();
+  await written;
+  assertEquals(trial.listening, 0);
 });
 
 Deno.test("Lease.write() does not renew a run whose first step is refused", async () => {

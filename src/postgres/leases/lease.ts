@@ -41,6 +41,8 @@ export class Lease implements RunLease {
   readonly #holder: LeaseHolder;
   readonly #writes: GroupCommit<Write>;
   #claim: Claim;
+  /** Whether the lease has its beginning: a claim, or the first step. */
+  #begins = false;
   /** Whether the lease is in the database. */
   #isWritten = false;
   #firstSeq = 1;
@@ -73,6 +75,7 @@ export class Lease implements RunLease {
     if (!this.#run.given) return 0;
     const { generation, lastSeq } = await this.#holder.claim(this);
     this.#claim = { ...this.#claim, generation };
+    this.#begins = true;
     this.#isWritten = true;
     this.#firstSeq = lastSeq + 1;
     return lastSeq;
@@ -92,9 +95,10 @@ export class Lease implements RunLease {
       claim: this.#claim,
       row: transition && rowValues(transition, result),
       event,
-      begins: !this.#isWritten && (event?.kind ?? "Started") === "Started",
+      begins: !this.#begins && (event?.kind ?? "Started") === "Started",
       endingId: ends ? transition?.id ?? crypto.randomUUID() : undefined,
     };
+    this.#begins ||= step.begins;
     try {
       await this.#writes.add(step, this.#itemOf(step, false));
       this.#onWritten();
