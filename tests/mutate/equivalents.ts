@@ -73,8 +73,8 @@ export const EQUIVALENTS: readonly Equivalent[] = [
   {
     file: "postgres/sql/writes.ts",
     name: "WRITE_WHOLE_RUNS looks for no last row",
-    find: '${insertRows(rows, "true")}',
-    replace: '${insertRows(rows, "false")}',
+    find: '${insertRows("true")}',
+    replace: '${insertRows("false")}',
     reason: "A run that begins has none. Looking for it costs time.",
   },
   {

@@ -141,10 +141,12 @@ export const WRITE_ROWS = insertion(
   "write rows",
   { rows: ROWS_WITH_RESULTS, fields: "json", statementId: "text" },
   ({ rows, fields, statementId }, unlessWritten, wal) => `
-  with written as (
-    ${insertRows(rows, "false")} ${unlessWritten("id")}
+  with given as (
+    select rows.* from ${rows}
+  ), written as (
+    ${insertRows("false")} ${unlessWritten("id")}
   ), stored as (
-    ${insertResults(rows)} ${unlessWritten("pipeline_run_id, row_id")}
+    ${insertResults()} ${unlessWritten("pipeline_run_id, row_id")}
   ), upserted as (${upsertFields(fields)})
   select json_build_object('statementId', ${statementId}, 'wal', ${wal})::text`,
 );
@@ -158,10 +160,12 @@ export const WRITE_WHOLE_RUNS = insertion(
   "write whole runs",
   { rows: ROWS_WITH_RESULTS, events: EVENTS, statementId: "text" },
   ({ rows, events, statementId }, unlessWritten, wal) => `
-  with written as (
-    ${insertRows(rows, "true")} ${unlessWritten("id")}
+  with given as (
+    select rows.* from ${rows}
+  ), written as (
+    ${insertRows("true")} ${unlessWritten("id")}
   ), stored as (
-    ${insertResults(rows)} ${unlessWritten("pipeline_run_id, row_id")}
+    ${insertResults()} ${unlessWritten("pipeline_run_id, row_id")}
   ), logged as (
     ${insertEvents(events)} ${unlessWritten("pipeline_run_id, seq")}
   )
@@ -195,7 +199,9 @@ export const WRITE_STEPS = insertion(
     )`;
     const expiresAt = `now() + ${sql.leaseDuration} * interval '1 millisecond'`;
     return `
-  with run as (
+  with given as (
+    select rows.* from ${sql.rows}
+  ), run as (
     select runs.* from ${sql.runs}
   ), held as (
     update pipeline_run_leases l
@@ -238,16 +244,11 @@ export const WRITE_STEPS = insertion(
     union
     select run.id from run where run.begins and run.ending is not null
   ), written as (
-    ${
-      insertRows(
-        sql.rows,
-        "rows.pipeline_run_id in (select id from run where begins)",
-      )
-    }
+    ${insertRows("rows.pipeline_run_id in (select id from run where begins)")}
     where ${isAllowed}
     ${unlessWritten("id")}
   ), stored as (
-    ${insertResults(sql.rows)} and ${isAllowed}
+    ${insertResults()} and ${isAllowed}
     ${unlessWritten("pipeline_run_id, row_id")}
   ), logged as (
     ${insertEvents(sql.events)}
@@ -271,15 +272,14 @@ export const WRITE_STEPS = insertion(
 );
 
 /**
- * Writes rows. A row is dated by the database's clock, or like the run's last row if
- * the clock was set back, and a microsecond later for itself and each row before it in
- * the statement: so after every other row of its run.
+ * Writes the rows of `given`. A row is dated by the database's clock, or like the run's
+ * last row if the clock was set back, and a microsecond later for itself and each row
+ * before it in the statement: so after every other row of its run.
  *
- * @param rows The rows.
  * @param isFirst Whether a row is among the first of its run, so that there is no
  * last row to look for.
  */
-function insertRows(rows: string, isFirst: string): string {
+function insertRows(isFirst: string): string {
   const insert = insertInto("pipeline_runs", {
     ...columns("rows", ROWS),
     created_at: `greatest(
@@ -295,18 +295,18 @@ function insertRows(rows: string, isFirst: string): string {
     status: `(${TABLE_STATUSES})[rows.status]`,
     run_info: "rows.run_info::json",
   });
-  return `${insert} from ${rows}`;
+  return `${insert} from given rows`;
 }
 
-/** Writes the results of the rows that have one. */
-function insertResults(rows: string): string {
+/** Writes the results of the rows of `given` that have one. */
+function insertResults(): string {
   const insert = insertInto("pipeline_run_results", {
     pipeline_run_id: "rows.pipeline_run_id",
     row_id: "rows.id",
     result: "rows.result::json",
     created_at: "statement_timestamp()",
   });
-  return `${insert} from ${rows} where rows.result is not null`;
+  return `${insert} from given rows where rows.result is not null`;
 }
 
 function insertEvents(events: string): string {
