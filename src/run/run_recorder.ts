@@ -2,6 +2,7 @@ import type { Deadlines } from "../async/deadlines.ts";
 import { LeaseLostError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
 import type { RunFailure } from "../model/failure.ts";
+import { newUuid } from "../model/ids.ts";
 import { CheckedTransition, type PipelineRunStatus } from "../model/row.ts";
 import {
   type RunInfo,
@@ -46,7 +47,7 @@ export interface RunRecorderDependencies {
  */
 export class RunRecorder {
   /** The UUID of the STARTED row. */
-  readonly startedRowId: string = crypto.randomUUID();
+  readonly startedRowId: string = newUuid();
   /** The UUID of the pipeline; set before the first row. */
   pipelineId: string = "";
   readonly #spec: CheckedRunSpec;
@@ -203,7 +204,7 @@ export class RunRecorder {
   #row(
     status: PipelineRunStatus,
     runInfo: RunInfo,
-    id: string = crypto.randomUUID(),
+    id: string = newUuid(),
   ): CheckedTransition {
     const { runId, pipelineName, datasetId } = this.#spec;
     return new CheckedTransition({

@@ -1,4 +1,4 @@
-import { canonicalUuid } from "../model/ids.ts";
+import { canonicalUuid, newUuid } from "../model/ids.ts";
 import { checkDelay, checkSignal } from "../arguments/checks.ts";
 import { storableText } from "../json/storable.ts";
 
@@ -9,7 +9,7 @@ export interface RunSpec {
   /**
    * The run's UUID. It can be used again after its run has ended.
    *
-   * @default {a random UUID}
+   * @default {a new UUID v7}
    */
   runId?: string;
   /** The user whom the run is for. */
@@ -72,7 +72,7 @@ export function checkSpec(spec: RunSpec): CheckedRunSpec {
     ...spec,
     given: runId !== undefined,
     runId: runId === undefined
-      ? crypto.randomUUID()
+      ? newUuid()
       : canonicalUuid(runId, "Cannot register run: runId"),
     datasetId: datasetId === undefined
       ? undefined

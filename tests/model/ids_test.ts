@@ -1,5 +1,15 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { canonicalUuid, registryPipelineId } from "../../src/model/ids.ts";
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import {
+  canonicalUuid,
+  newUuid,
+  registryPipelineId,
+} from "../../src/model/ids.ts";
 import { pipelineId, pipelineRunId } from "../../mod.ts";
 
 const USER = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
@@ -187,4 +197,21 @@ Deno.test("canonicalUuid() keeps its message short for any value", () => {
   );
   assertEquals(message.length < 500, true);
   assertEquals(/[\0\n]/.test(message), false);
+});
+
+Deno.test("newUuid() is of version 7, and begins with the time", () => {
+  // The example of RFC 9562, appendix A.6.
+  using time = new FakeTime(0x017f22e279b0);
+  assertMatch(
+    newUuid(),
+    /^017f22e2-79b0-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+  );
+  time.tick(1);
+  assertMatch(newUuid(), /^017f22e2-79b1-7/);
+});
+
+Deno.test("newUuid() differs within a millisecond", () => {
+  using _time = new FakeTime();
+  const ids = Array.from({ length: 1_000 }, newUuid);
+  assertEquals(new Set(ids).size, 1_000);
 });
