@@ -43,6 +43,26 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
       "const MAX_WRITING = 3;",
     ],
     [
+      "Patient items are in no second group",
+      "this.#writing > 0 && entries.every(({ urgentFrom }) => urgentFrom > now)",
+      "false",
+    ],
+    [
+      "Patient items are in an only group",
+      "this.#writing > 0 && entries.every(({ urgentFrom }) => urgentFrom > now)",
+      "entries.every(({ urgentFrom }) => urgentFrom > now)",
+    ],
+    [
+      "Patient items go with a later one of their key",
+      "entries.every(({ urgentFrom }) => urgentFrom > now)",
+      "entries[0].urgentFrom > now",
+    ],
+    [
+      "Patience ends",
+      "patience === 0 ? 0 : performance.now() + patience",
+      "patience === 0 ? 0 : Infinity",
+    ],
+    [
       "32 keys are split",
       "const MIN_SPLIT_KEYS = 32;",
       "const MIN_SPLIT_KEYS = 33;",

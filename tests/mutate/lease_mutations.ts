@@ -65,6 +65,21 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
       'event?.kind === "Started"',
     ],
     [
+      "The beginning of a run waits for its ending",
+      "patience: this.#isWritten || this.isEnding ? 0 : PATIENCE",
+      "patience: 0",
+    ],
+    [
+      "The ending of a run waits for nothing",
+      "patience: this.#isWritten || this.isEnding ? 0 : PATIENCE",
+      "patience: this.#isWritten ? 0 : PATIENCE",
+    ],
+    [
+      "A claimed run waits for nothing",
+      "patience: this.#isWritten || this.isEnding ? 0 : PATIENCE",
+      "patience: this.isEnding ? 0 : PATIENCE",
+    ],
+    [
       "Only the ending has the id of an ending",
       "endingId: ends ? transition?.id ?? crypto.randomUUID() : undefined",
       "endingId: transition?.id ?? crypto.randomUUID()",

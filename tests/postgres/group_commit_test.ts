@@ -11,6 +11,8 @@ interface Item {
   readonly index: number;
 }
 
+const PATIENCE = 50;
+
 /** A group commit whose groups a test writes. */
 class Trial {
   readonly groups: {
@@ -37,14 +39,25 @@ class Trial {
   readonly #added = new Map<string, number>();
   #unsettled = 0;
 
-  add(key: string, timeout = Infinity): Promise<void> {
+  add(key: string, timeout = Infinity, patience = 0): Promise<void> {
     const index = this.#added.get(key) ?? 0;
     this.#added.set(key, index + 1);
     this.#unsettled++;
-    const added = this.commit.add({ key, index }, { key, bytes: 1, timeout });
+    const options = { key, bytes: 1, timeout, patience };
+    const added = this.commit.add({ key, index }, options);
     const onSettled = () => this.#unsettled--;
     added.then(onSettled, onSettled);
     return added;
+  }
+
+  /** Adds an item that can wait for later ones of its key. */
+  addPatient(key: string): Promise<void> {
+    return this.add(key, Infinity, PATIENCE);
+  }
+
+  /** The keys of the groups that are being written. */
+  get keys(): string[][] {
+    return this.groups.map(({ items }) => items.map(({ key }) => key));
   }
 
   /** Writes the group that has waited longest. */
@@ -101,6 +114,57 @@ Deno.test("GroupCommit writes two groups at a time, and no key in both", async (
     { key: "c", index: 0 },
   ]);
   await trial.writeAll();
+});
+
+Deno.test("GroupCommit writes patient items at once if it writes nothing else", async () => {
+  const trial = new Trial();
+  trial.addPatient("a");
+  await turn();
+  assertEquals(trial.keys, [["a"]]);
+  await trial.writeAll();
+});
+
+Deno.test("GroupCommit leaves patient items out of a second group, unless a later one of their key is not", async () => {
+  const trial = new Trial();
+  trial.add("a");
+  await turn();
+  for (const key of ["b", "c", "d"]) trial.addPatient(key);
+  await turn();
+  assertEquals(trial.keys, [["a"]]);
+  trial.add("c");
+  await turn();
+  assertEquals(trial.keys, [["a"], ["c", "c"]]);
+  // The other group is a second one still, then there is none.
+  trial.writeOne();
+  await turn();
+  assertEquals(trial.keys, [["c", "c"]]);
+  trial.writeOne();
+  await turn();
+  assertEquals(trial.keys, [["b", "d"]]);
+  await trial.writeAll();
+});
+
+Deno.test("GroupCommit writes a patient item in a second group once its patience is over", async () => {
+  using time = new FakeClock();
+  const settle = async () => {
+    for (let i = 0; i < 3; i++) await time.tickAsync();
+  };
+  const trial = new Trial();
+  trial.add("a");
+  trial.add("b");
+  await settle();
+  trial.addPatient("c");
+  await time.tickAsync(PATIENCE - 1);
+  trial.add("d");
+  await settle();
+  assertEquals(trial.keys, [["a", "b"], ["d"]]);
+  await time.tickAsync(1);
+  trial.writeOne();
+  await settle();
+  assertEquals(trial.keys, [["d"], ["c"]]);
+  trial.writeOne();
+  trial.writeOne();
+  await settle();
 });
 
 Deno.test("GroupCommit gathers items for some time after groups that took long", async () => {

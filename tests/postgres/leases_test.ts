@@ -8,7 +8,6 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { FakeTime } from "@std/testing/time";
 import {
   LeaseLostError,
   RepositoryError,
@@ -24,6 +23,7 @@ import { Leases } from "../../src/postgres/leases/leases.ts";
 import { GroupCommit } from "../../src/postgres/write/group_commit.ts";
 import type { StepWrite, Write } from "../../src/postgres/write/write.ts";
 import { assertPending } from "../assert_pending.ts";
+import { FakeClock } from "../fake_clock.ts";
 import { passTime } from "../pass_time.ts";
 import { postgresError, StubClient } from "./stub_client.ts";
 import { turn } from "./turn.ts";
@@ -46,12 +46,14 @@ interface OpenedRun {
 
 /** The leases of an instance, on a client and in a time that a test controls. */
 class Trial implements Disposable {
-  readonly time = new FakeTime();
+  readonly time = new FakeClock();
   readonly client = new StubClient();
   readonly database = new Database(this.client, 1_000);
   readonly warnings: RegistryWarning[] = [];
   /** The runs that have new events. */
   readonly logged: (string | undefined)[] = [];
+  /** The steps of each group that was sent, in order. */
+  readonly sent: (readonly StepWrite[])[] = [];
   /** The steps that were written, in order. */
   readonly steps: StepWrite[] = [];
   /** Whether the instance needs notifications. */
@@ -150,6 +152,7 @@ class Trial implements Disposable {
 
   async #write(steps: readonly StepWrite[]): Promise<Map<StepWrite, Error>> {
     const { refusal } = this;
+    this.sent.push(steps);
     await this.gate;
     if (refusal !== undefined) {
       return new Map(steps.map((step) => [step, refusal]));
@@ -496,6 +499,35 @@ Deno.test("Lease.write() begins no lease with an ending", async () => {
   const run = trial.open(false);
   await run.lease.write(ending(run));
   assertEquals(trial.steps.map(({ begins }) => begins), [false]);
+});
+
+Deno.test("Lease.write() lets a run wait for its ending while others are written, unless it was claimed", async () => {
+  using trial = new Trial();
+  const [first, second] = [trial.open(false), trial.open(false)];
+  const claimed = await trial.claimed();
+  const gate = Promise.withResolvers<void>();
+  trial.gate = gate.promise;
+  const sent = () =>
+    trial.sent.map((steps) => steps.map(({ claim }) => claim.runId));
+  first.lease.write(start(first));
+  await turn();
+  second.lease.write(start(second));
+  second.lease.append(eventOf(second.runId, 2, "Yield"), "null");
+  await turn();
+  assertEquals(sent(), [[first.runId]]);
+  second.lease.write({
+    event: eventOf(second.runId, 3, "Completed"),
+    ends: true,
+  });
+  claimed.lease.append(eventOf(claimed.runId, 1, "Yield"), "null");
+  await turn();
+  const { runId } = second;
+  assertEquals(sent(), [
+    [first.runId],
+    [runId, runId, runId, claimed.runId],
+  ]);
+  gate.resolve();
+  await turn();
 });
 
 Deno.test("Lease.write() gives the ending the id of its row, or a random one", async () => {

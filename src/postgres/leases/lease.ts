@@ -11,6 +11,9 @@ import {
   type Write,
 } from "../write/write.ts";
 
+/** How long the beginning of a run can wait for its ending, in milliseconds. */
+const PATIENCE = 10;
+
 /** Who holds the leases of an instance. */
 export interface LeaseHolder {
   /** Claims a run that another instance may hold. */
@@ -156,6 +159,8 @@ export class Lease implements RunLease {
       bytes: stepBytes(step),
       timeout: Infinity,
       droppable,
+      // Until it is written, nobody else can know the run.
+      patience: this.#isWritten || this.isEnding ? 0 : PATIENCE,
     };
   }
 
