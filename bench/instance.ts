@@ -107,6 +107,8 @@ async function perform(task: Task): Promise<void> {
     }
     case "write": {
       const { runId, events } = task;
+      report("ready");
+      await mayGo.promise;
       const outcome = await registry.registerInline(
         { pipelineName: "write", runId },
         () => publishMany(events),
