@@ -74,7 +74,7 @@
  * | `RunSpec`      | default       | what it is                                                               |
  * | -------------- | ------------- | ------------------------------------------------------------------------ |
  * | `pipelineName` | required      | the pipeline's name: 1 to 512 characters                                 |
- * | `runId`        | a new UUID v7 | the run's UUID                                                           |
+ * | `runId`        | a new UUID    | the run's UUID                                                           |
  * | `userId`       |               | the user whom the run is for                                             |
  * | `tenantId`     |               | the tenant the run is for                                                |
  * | `datasetId`    |               | the UUID of the dataset the run works on                                 |

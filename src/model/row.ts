@@ -23,7 +23,7 @@ export interface PipelineRunTransition {
   /**
    * The row's own UUID. Writing a row again under the same id changes nothing.
    *
-   * @default {a new UUID v7}
+   * @default {a new UUID}
    */
   id?: string;
   /** The run's new status. */

@@ -437,7 +437,7 @@ export class PipelineRunRegistry implements AsyncDisposable {
         "Cannot register run: the registry was shut down",
       );
     }
-    const checked = checkSpec(spec);
+    const checked = checkSpec(spec, this.#log);
     checkType("Cannot register run: work", work, "function");
     const { runId } = checked;
     const former = this.#runs.makeRoom(runId);

@@ -39,6 +39,10 @@ export class RowsOnlyLog implements RunLog {
     this.#options = options;
   }
 
+  newId(): string {
+    return crypto.randomUUID();
+  }
+
   open({ runId }: LoggedRun): RunLease {
     return new RowsOnlyLease(runId, this.#options);
   }

@@ -185,6 +185,9 @@ export interface RunLog {
   /** Whether it keeps events; otherwise only the instance of a run has them. */
   readonly keepsEvents: boolean;
 
+  /** Makes a UUID for a run or a row. */
+  newId(): string;
+
   /** Takes up a run of this instance. Nothing is written yet. */
   open(run: LoggedRun): RunLease;
 

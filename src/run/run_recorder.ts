@@ -2,7 +2,6 @@ import type { Deadlines } from "../async/deadlines.ts";
 import { LeaseLostError } from "../model/errors.ts";
 import type { RunEvent } from "../model/event.ts";
 import type { RunFailure } from "../model/failure.ts";
-import { newUuid } from "../model/ids.ts";
 import { CheckedTransition, type PipelineRunStatus } from "../model/row.ts";
 import {
   type RunInfo,
@@ -11,7 +10,7 @@ import {
   runInfoForRunning,
 } from "../model/run_info.ts";
 import type { RegistryWarning } from "../model/warning.ts";
-import type { RunLease, RunStep } from "../repository/run_log.ts";
+import type { RunLease, RunLog, RunStep } from "../repository/run_log.ts";
 import type { CheckedRunSpec } from "./run_spec.ts";
 
 /** The ending of a run, to be recorded. */
@@ -36,6 +35,7 @@ export interface RecordedEnding {
 
 /** What a {@linkcode RunRecorder} needs of the registry. */
 export interface RunRecorderDependencies {
+  readonly runLog: Pick<RunLog, "newId">;
   /** Bounds the wait for an ending. */
   readonly endings: Deadlines;
   readonly warn: (warning: RegistryWarning) => void;
@@ -47,10 +47,11 @@ export interface RunRecorderDependencies {
  */
 export class RunRecorder {
   /** The UUID of the STARTED row. */
-  readonly startedRowId: string = newUuid();
+  readonly startedRowId: string;
   /** The UUID of the pipeline; set before the first row. */
   pipelineId: string = "";
   readonly #spec: CheckedRunSpec;
+  readonly #ids: Pick<RunLog, "newId">;
   readonly #lease: RunLease;
   readonly #endings: Deadlines;
   readonly #warn: (warning: RegistryWarning) => void;
@@ -63,9 +64,11 @@ export class RunRecorder {
   constructor(
     spec: CheckedRunSpec,
     lease: RunLease,
-    { endings, warn }: RunRecorderDependencies,
+    { runLog, endings, warn }: RunRecorderDependencies,
   ) {
+    this.startedRowId = runLog.newId();
     this.#spec = spec;
+    this.#ids = runLog;
     this.#lease = lease;
     this.#endings = endings;
     this.#warn = warn;
@@ -204,7 +207,7 @@ export class RunRecorder {
   #row(
     status: PipelineRunStatus,
     runInfo: RunInfo,
-    id: string = newUuid(),
+    id: string = this.#ids.newId(),
   ): CheckedTransition {
     const { runId, pipelineName, datasetId } = this.#spec;
     return new CheckedTransition({

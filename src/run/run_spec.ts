@@ -1,6 +1,7 @@
-import { canonicalUuid, newUuid } from "../model/ids.ts";
+import { canonicalUuid } from "../model/ids.ts";
 import { checkDelay, checkSignal } from "../arguments/checks.ts";
 import { storableText } from "../json/storable.ts";
+import type { RunLog } from "../repository/run_log.ts";
 
 /** What to register: one run of a pipeline. */
 export interface RunSpec {
@@ -9,7 +10,7 @@ export interface RunSpec {
   /**
    * The run's UUID. It can be used again after its run has ended.
    *
-   * @default {a new UUID v7}
+   * @default {a new UUID}
    */
   runId?: string;
   /** The user whom the run is for. */
@@ -48,7 +49,10 @@ const NONE: readonly string[] = Object.freeze([]);
  * @throws {TypeError} If a field has the wrong shape.
  * @throws {RangeError} If a field is out of range.
  */
-export function checkSpec(spec: RunSpec): CheckedRunSpec {
+export function checkSpec(
+  spec: RunSpec,
+  ids: Pick<RunLog, "newId">,
+): CheckedRunSpec {
   const { pipelineName, runId, datasetId, dataIds = NONE, signal, timeout } =
     spec;
   if (
@@ -72,7 +76,7 @@ export function checkSpec(spec: RunSpec): CheckedRunSpec {
     ...spec,
     given: runId !== undefined,
     runId: runId === undefined
-      ? newUuid()
+      ? ids.newId()
       : canonicalUuid(runId, "Cannot register run: runId"),
     datasetId: datasetId === undefined
       ? undefined

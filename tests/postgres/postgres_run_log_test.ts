@@ -67,6 +67,16 @@ async function open(
 
 const seqAndKind = ({ seq, kind }: RunEvent) => `${seq} ${kind}`;
 
+Deno.test("PipelineRunRegistry over Postgres gives runs and their rows ids that grow with the time", async () => {
+  await using opened = await open();
+  const { database, registry } = opened;
+  const spec = { pipelineName: "ingest" };
+  const { runId } = await registry.registerInline(spec, () => {});
+  const rows = await database.sql`select id from pipeline_runs`;
+  const ids = [runId, ...rows.map(({ id }) => id)];
+  assertEquals(ids.map((id) => id[14]), ["7", "7", "7"]);
+});
+
 Deno.test("PipelineRunRegistry.subscribe() reads events that memory has lost from the log", async () => {
   await using opened = await open();
   const { registry } = opened;

@@ -476,7 +476,10 @@ Deno.test("PipelineRunRegistry.shutdown() refuses a run whose claim succeeds aft
       return true;
     },
   };
-  const runLog: Partial<RunLog> = { open: () => lease as RunLease };
+  const runLog: Partial<RunLog> = {
+    newId: () => crypto.randomUUID(),
+    open: () => lease as RunLease,
+  };
   const repository = Object.assign(new MemoryPipelineRunRepository(), {
     runLog: runLog as RunLog,
   });

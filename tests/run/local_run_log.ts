@@ -12,6 +12,10 @@ import type {
 export abstract class LocalRunLog implements RunLog {
   readonly keepsEvents = false;
 
+  newId(): string {
+    return crypto.randomUUID();
+  }
+
   abstract open(run: LoggedRun): RunLease;
 
   follow(

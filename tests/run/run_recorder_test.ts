@@ -44,8 +44,9 @@ function openRecorders() {
     endings,
     recorder(runId: string = RUN_ID): RunRecorder {
       const lease = opened.lease(runId);
-      const spec = checkSpec({ ...KNOWN, runId });
-      const recorder = new RunRecorder(spec, lease, { endings, warn });
+      const spec = checkSpec({ ...KNOWN, runId }, IDS);
+      const dependencies = { runLog: IDS, endings, warn };
+      const recorder = new RunRecorder(spec, lease, dependencies);
       recorder.pipelineId = PIPELINE_ID;
       return recorder;
     },
@@ -69,6 +70,7 @@ function complete(recorder: RunRecorder): Promise<RecordedEnding> {
   });
 }
 
+const IDS = { newId: () => crypto.randomUUID() };
 const DURABLE: RecordedEnding = { durable: true, instead: undefined };
 const NOT_DURABLE: RecordedEnding = { durable: false, instead: undefined };
 
@@ -458,7 +460,8 @@ Deno.test("RunRecorder.ended() treats a lease that throws like one that rejects"
       throw FINAL;
     },
   };
-  const recorder = new RunRecorder(checkSpec(KNOWN), lease as RunLease, {
+  const recorder = new RunRecorder(checkSpec(KNOWN, IDS), lease as RunLease, {
+    runLog: IDS,
     endings,
     warn: onWarning,
   });

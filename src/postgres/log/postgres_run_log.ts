@@ -1,4 +1,5 @@
 import type { RunEvent } from "../../model/event.ts";
+import { newUuid } from "../../model/ids.ts";
 import type { Telemetry } from "../../model/telemetry.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
 import type {
@@ -69,6 +70,10 @@ export class PostgresRunLog implements RunLog {
     });
     this.#notifications.add(this.#follower);
     this.#notifications.add(this.#leases);
+  }
+
+  newId(): string {
+    return newUuid();
   }
 
   open(run: LoggedRun): RunLease {
