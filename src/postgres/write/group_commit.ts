@@ -82,8 +82,8 @@ const MIN_SPLIT_KEYS = 32;
  * prepared. When the database is busy, small groups gather longer; see {@linkcode Pace}.
  *
  * While a group is being written, patient items wait for later ones of their keys. So
- * most short runs begin and end in one statement under load: with 64 runs of 2 ms at
- * once, the server needs a quarter less time for each, and a tenth more are made.
+ * most short runs begin and end in one statement under load: with 256 runs of 2 ms at
+ * once, the server needs a quarter less time for each.
  *
  * A group that failed for a transient reason is retried until it succeeds. A group
  * that can never succeed is halved until the item at fault stands alone; only that
