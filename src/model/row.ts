@@ -1,5 +1,5 @@
 import { checkOneOf, checkType } from "../arguments/checks.ts";
-import { canonicalUuid, newUuid } from "./ids.ts";
+import { canonicalUuid, uuidV7 } from "./ids.ts";
 import { erroredPhase, type RunPhase } from "./phase.ts";
 import { failureOf, type RunInfo } from "./run_info.ts";
 
@@ -101,7 +101,7 @@ export function checkTransition(
   const uuid = (key: "id" | "pipelineRunId" | "pipelineId" | "datasetId") =>
     canonicalUuid(transition[key], `Cannot log pipeline run: ${key}`);
   return {
-    id: id === undefined ? newUuid() : uuid("id"),
+    id: id === undefined ? uuidV7() : uuid("id"),
     status,
     pipelineRunId: uuid("pipelineRunId"),
     pipelineName,

@@ -185,7 +185,7 @@ export interface RunLog {
   /** Whether it keeps events; otherwise only the instance of a run has them. */
   readonly keepsEvents: boolean;
 
-  /** Makes a UUID for a run or a row. */
+  /** Makes a UUID for a run or a row, of the version that suits the storage. */
   newId(): string;
 
   /** Takes up a run of this instance. Nothing is written yet. */

@@ -7,8 +7,8 @@ import {
 import { FakeTime } from "@std/testing/time";
 import {
   canonicalUuid,
-  newUuid,
   registryPipelineId,
+  uuidV7,
 } from "../../src/model/ids.ts";
 import { pipelineId, pipelineRunId } from "../../mod.ts";
 
@@ -199,19 +199,19 @@ Deno.test("canonicalUuid() keeps its message short for any value", () => {
   assertEquals(/[\0\n]/.test(message), false);
 });
 
-Deno.test("newUuid() is of version 7, and begins with the time", () => {
+Deno.test("uuidV7() is of version 7, and begins with the time", () => {
   // The example of RFC 9562, appendix A.6.
   using time = new FakeTime(0x017f22e279b0);
   assertMatch(
-    newUuid(),
+    uuidV7(),
     /^017f22e2-79b0-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
   );
   time.tick(1);
-  assertMatch(newUuid(), /^017f22e2-79b1-7/);
+  assertMatch(uuidV7(), /^017f22e2-79b1-7/);
 });
 
-Deno.test("newUuid() differs within a millisecond", () => {
+Deno.test("uuidV7() differs within a millisecond", () => {
   using _time = new FakeTime();
-  const ids = Array.from({ length: 1_000 }, newUuid);
+  const ids = Array.from({ length: 1_000 }, uuidV7);
   assertEquals(new Set(ids).size, 1_000);
 });

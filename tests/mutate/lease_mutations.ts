@@ -51,13 +51,13 @@ export const LEASE_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A lease begins once",
-      'begins: !this.#begins && (event?.kind ?? "Started") === "Started"',
+      'begins: !this.#hasBeginning && (event?.kind ?? "Started") === "Started"',
       'begins: (event?.kind ?? "Started") === "Started"',
     ],
     [
       "No step after the first event begins a lease",
-      'begins: !this.#begins && (event?.kind ?? "Started") === "Started"',
-      "begins: !this.#begins",
+      'begins: !this.#hasBeginning && (event?.kind ?? "Started") === "Started"',
+      "begins: !this.#hasBeginning",
     ],
     [
       "A row before the first event begins a lease",

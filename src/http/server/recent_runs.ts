@@ -3,6 +3,7 @@ import type { PipelineRunRepository } from "../../repository/repository.ts";
 
 /** The most rows of a run, unless it is registered repeatedly. */
 const ROWS_OF_RUN = 3;
+
 /** Options of {@linkcode recentRuns}. */
 export interface RecentRunsOptions {
   /** List only runs of this dataset; `undefined` for all runs. */

@@ -31,6 +31,7 @@ import { toWireRow, toWireRun } from "../wire/messages.ts";
 
 const DEFAULT_LISTED = 50;
 const MAX_LISTED = 100;
+/** How many of the newest rows to search for runs to list. */
 const MAX_ROWS = 1_000;
 
 /** Handles requests about the runs of one registry. */

@@ -1,6 +1,6 @@
 import { within } from "../../async/within.ts";
 import type { PipelineRunRegistry } from "../../registry/registry.ts";
-import { newUuid } from "../../model/ids.ts";
+import { uuidV7 } from "../../model/ids.ts";
 import { ProblemError } from "../wire/problem_error.ts";
 import { toWireFailure } from "../wire/messages.ts";
 import { readJson } from "./json_body.ts";
@@ -36,7 +36,7 @@ export async function startRun(
     pipelineName,
     // A given id is claimed before the run begins, so every instance knows the run
     // by the time of the response.
-    runId: spec.runId ?? newUuid(),
+    runId: spec.runId ?? uuidV7(),
   }, work);
   // Relative, so that it is right under any mount.
   const headers = new Headers({ Location: `../runs/${run.runId}` });

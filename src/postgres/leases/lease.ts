@@ -44,8 +44,8 @@ export class Lease implements RunLease {
   readonly #holder: LeaseHolder;
   readonly #writes: GroupCommit<Write>;
   #claim: Claim;
-  /** Whether the lease has its beginning: a claim, or the first step. */
-  #begins = false;
+  /** Whether there is what begins the lease: a claim, or the first step. */
+  #hasBeginning = false;
   /** Whether the lease is in the database. */
   #isWritten = false;
   #firstSeq = 1;
@@ -78,7 +78,7 @@ export class Lease implements RunLease {
     if (!this.#run.given) return 0;
     const { generation, lastSeq } = await this.#holder.claim(this);
     this.#claim = { ...this.#claim, generation };
-    this.#begins = true;
+    this.#hasBeginning = true;
     this.#isWritten = true;
     this.#firstSeq = lastSeq + 1;
     return lastSeq;
@@ -98,10 +98,10 @@ export class Lease implements RunLease {
       claim: this.#claim,
       row: transition && rowValues(transition, result),
       event,
-      begins: !this.#begins && (event?.kind ?? "Started") === "Started",
+      begins: !this.#hasBeginning && (event?.kind ?? "Started") === "Started",
       endingId: ends ? transition?.id ?? crypto.randomUUID() : undefined,
     };
-    this.#begins ||= step.begins;
+    this.#hasBeginning ||= step.begins;
     try {
       await this.#writes.add(step, this.#itemOf(step, false));
       this.#onWritten();

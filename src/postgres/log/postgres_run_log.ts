@@ -1,5 +1,5 @@
 import type { RunEvent } from "../../model/event.ts";
-import { newUuid } from "../../model/ids.ts";
+import { uuidV7 } from "../../model/ids.ts";
 import type { Telemetry } from "../../model/telemetry.ts";
 import type { RegistryWarning } from "../../model/warning.ts";
 import type {
@@ -73,7 +73,7 @@ export class PostgresRunLog implements RunLog {
   }
 
   newId(): string {
-    return newUuid();
+    return uuidV7();
   }
 
   open(run: LoggedRun): RunLease {

@@ -123,8 +123,13 @@ export class GroupCommit<T> {
    * written may still write it.
    */
   async add(item: T, options: GroupCommitItem): Promise<void> {
-    const { key, bytes, timeout, patience = 0 } = options;
-    const { droppable = timeout !== Infinity } = options;
+    const {
+      key,
+      bytes,
+      timeout,
+      droppable = timeout !== Infinity,
+      patience = 0,
+    } = options;
     if (this.#closed.signal.aborted) throw closedError();
     const { maxQueuedBytes } = this.#options;
     if (droppable && this.#pendingBytes + bytes > maxQueuedBytes) {

@@ -570,10 +570,10 @@ Deno.test("createRunPage() keeps little for a viewer that does not read, and tel
 
 Deno.test("createRunPage() gives a viewer that has missed a listing all runs anew", async () => {
   using time = new FakeTime();
-  const registry = new PipelineRunRegistry();
+  await using registry = new PipelineRunRegistry();
   const [run] = await registerMany(registry, 1);
   const page = pageOf(registry);
-  const viewer = await PageViewer.open(page);
+  await using viewer = await PageViewer.open(page);
   await viewer.find("snapshot");
   const others = await registerMany(registry, 80);
   for (let n = 0; n < 20; n++) {
@@ -590,8 +590,6 @@ Deno.test("createRunPage() gives a viewer that has missed a listing all runs ane
   );
   assertEquals(statuses.get(late.runId), "completed");
   assertEquals(statuses.get(run.runId), "completed");
-  await viewer[Symbol.asyncDispose]();
-  await registry.shutdown();
 });
 
 Deno.test("createRunPage() lists the rows once a second, for all viewers together, while there are any", async () => {
