@@ -37,14 +37,20 @@ export class Deadlines {
     return deadline;
   }
 
-  /** Cancels a deadline, unless it has expired. */
-  cancel(deadline: Deadline): void {
+  /**
+   * Cancels a deadline.
+   *
+   * @returns Whether it had not expired.
+   */
+  cancel(deadline: Deadline): boolean {
     const { group, place } = deadline;
-    if (group[place] !== deadline) return;
+    if (group[place] !== deadline) return false;
     const last = group.pop()!;
-    if (last === deadline) return;
-    group[place] = last;
-    last.place = place;
+    if (last !== deadline) {
+      group[place] = last;
+      last.place = place;
+    }
+    return true;
   }
 
   /** Expires every deadline now, and those that are added later at once. */

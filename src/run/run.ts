@@ -167,9 +167,8 @@ export class Run implements LoggedRun, WatchedRun {
   /** Begins the run; its work is called in a later microtask. */
   start(work: PipelineWork): void {
     const live = this.#live!;
-    live.begun = this.#begin(live);
+    live.begun = this.#begin(work, live);
     this.#arm(live);
-    this.#execute(work, live);
   }
 
   /**
@@ -271,31 +270,32 @@ export class Run implements LoggedRun, WatchedRun {
     return { after: from, events };
   }
 
-  async #begin(live: LiveParts): Promise<void> {
+  async #begin(work: PipelineWork, live: LiveParts): Promise<void> {
     const { spec, recorder } = live;
     const { telemetry } = this.#dependencies;
-    const id = registryPipelineId(spec.pipelineName);
-    recorder.pipelineId = typeof id === "string" ? id : await id;
-    const lastSeq = await recorder.claim();
-    let former: string | undefined;
-    if (telemetry !== undefined && this.given && lastSeq !== 0) {
-      former = await formerTraceparent(this.runId, this.#dependencies);
+    try {
+      const id = registryPipelineId(spec.pipelineName);
+      recorder.pipelineId = typeof id === "string" ? id : await id;
+      const lastSeq = await recorder.claim();
+      let former: string | undefined;
+      if (telemetry !== undefined && this.given && lastSeq !== 0) {
+        former = await formerTraceparent(this.runId, this.#dependencies);
+      }
+      if (this.#live === undefined) throw new RegistryShutdownError();
+      if (lastSeq !== undefined) this.events.continueAfter(lastSeq);
+      const span = telemetry?.beginRun(spec, former);
+      live.span = span;
+      if (this.#initiated) recorder.initiated();
+      this.#phase = RUNNING;
+      recorder.started(this.events.publish("Started"), span?.traceparent);
+    } catch (error) {
+      this.#refuse(error);
+      throw error;
     }
-    if (this.#live === undefined) throw new RegistryShutdownError();
-    if (lastSeq !== undefined) this.events.continueAfter(lastSeq);
-    const span = telemetry?.beginRun(spec, former);
-    live.span = span;
-    if (this.#initiated) recorder.initiated();
-    this.#phase = RUNNING;
-    recorder.started(this.events.publish("Started"), span?.traceparent);
+    this.#execute(work, live);
   }
 
   async #execute(work: PipelineWork, live: LiveParts): Promise<void> {
-    try {
-      await live.begun;
-    } catch (error) {
-      return this.#refuse(error);
-    }
     if (this.#ended) return;
     try {
       const { execution, span } = live;
@@ -372,49 +372,44 @@ export class Run implements LoggedRun, WatchedRun {
     this.#ended = true;
     live.disarm?.();
     live.execution.stop(ending.reason);
-    this.#conclude(ending, live);
+    if (this.#phase !== PENDING) return this.#conclude(ending, live);
+    // If it cannot begin, the caller that registered the run gets the error.
+    live.begun!.then(() => this.#conclude(ending, live), () => {});
   }
 
-  async #conclude(ending: RunEnding, live: LiveParts): Promise<void> {
+  #conclude(ending: RunEnding, live: LiveParts): void {
     const { failure, writesRow, result } = ending;
-    const { begun, recorder, outcome } = live;
-    if (this.#phase === PENDING) {
-      try {
-        await begun;
-      } catch {
-        return; // The caller that registered the run gets the error.
-      }
-    }
     const last = this.events.last(failure);
     const stored = storedResult(result, this.maxPayloadBytes);
     if (stored?.error !== undefined) this.#warnOfResult(stored);
-    const { durable, instead } = await recorder.ended({
-      failure,
-      event: last,
-      result: stored?.json,
-      writesRow,
+    const given = { failure, event: last, result: stored?.json, writesRow };
+    live.recorder.ended(given, ({ durable, instead }) => {
+      // The log may not have the last Yields that memory has: numbers do not go back.
+      const event = instead === undefined
+        ? last
+        : { ...instead, seq: last.seq };
+      this.#phase = event.kind === "Errored"
+        ? Object.freeze(erroredPhase(event))
+        : COMPLETED;
+      const ended = outcomeOf(
+        this.runId,
+        this.#phase,
+        durable,
+        ending,
+        stored?.error,
+      );
+      live.span?.end(ended.phase, durable);
+      this.events.enqueue(event);
+      this.events.close();
+      live.outcome.resolve(ended);
+      live.recorder.whenIdle(() => this.#finish(live));
     });
-    // The log may not have the last Yields that memory has: numbers do not go back.
-    const event = instead === undefined ? last : { ...instead, seq: last.seq };
-    this.#phase = event.kind === "Errored"
-      ? Object.freeze(erroredPhase(event))
-      : COMPLETED;
-    const ended = outcomeOf(
-      this.runId,
-      this.#phase,
-      durable,
-      ending,
-      stored?.error,
-    );
-    live.span?.end(ended.phase, durable);
-    this.events.enqueue(event);
-    this.events.close();
-    outcome.resolve(ended);
-    recorder.whenIdle(() => {
-      this.#live = undefined;
-      this.#dependencies.onFinished(this);
-      live.onFinished?.();
-    });
+  }
+
+  #finish(live: LiveParts): void {
+    this.#live = undefined;
+    this.#dependencies.onFinished(this);
+    live.onFinished?.();
   }
 
   #warnOfResult({ error, cause }: StoredResult): void {

@@ -113,27 +113,32 @@ export class RunRecorder {
     this.#lease.append(event, json);
   }
 
-  /** Records the ending, and waits for that until the deadline. */
-  async ended(ending: EndingToRecord): Promise<RecordedEnding> {
+  /** Records the ending, and calls back once: when that is done, or at the deadline. */
+  ended(
+    ending: EndingToRecord,
+    onRecorded: (recorded: RecordedEnding) => void,
+  ): void {
     const { failure, event, result, writesRow } = ending;
     const transition = writesRow ? this.#endingRow(failure) : undefined;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#write({ transition, event, result, ends: true }, (isWritten) => {
+      if (!this.#endings.cancel(deadline)) return;
+      this.#tell(isWritten && writesRow, onRecorded);
+    });
     const deadline = this.#endings.add(() => {
       const { runId } = this.#spec;
       const message = `Run ${runId} ended before its ending was durable`;
       this.#warn({ kind: "ending", runId, message });
-      resolve(false);
+      this.#tell(false, onRecorded);
     });
-    this.#write({ transition, event, result, ends: true }, (isWritten) => {
-      this.#endings.cancel(deadline);
-      resolve(isWritten);
-    });
-    const written = await promise;
-    if (!this.#lost) {
-      return { durable: written && writesRow, instead: undefined };
-    }
+  }
+
+  async #tell(
+    durable: boolean,
+    onRecorded: (recorded: RecordedEnding) => void,
+  ): Promise<void> {
+    if (!this.#lost) return onRecorded({ durable, instead: undefined });
     const instead = await this.#lease.recordedEnding();
-    return { durable: instead !== undefined, instead };
+    onRecorded({ durable: instead !== undefined, instead });
   }
 
   /** Whether everything is written or given up. */

@@ -9,8 +9,8 @@ export const BROADCAST_MUTATIONS: readonly Mutation[] = [
   ], [
     [
       "A ring holds as many chunks as it says",
-      "if (this.#chunks.length < this.capacity)",
-      "if (this.#chunks.length < this.capacity + 1)",
+      "if (length === this.capacity) {",
+      "if (length === this.capacity + 1) {",
     ],
     [
       "A ring is woken once for several chunks",

@@ -5,8 +5,8 @@ export const EQUIVALENTS: readonly Equivalent[] = [
   {
     file: "broadcast/ring.ts",
     name: "A ring holds no fewer",
-    find: "if (this.#chunks.length < this.capacity)",
-    replace: "if (this.#chunks.length < this.capacity - 1)",
+    find: "if (length === this.capacity) {",
+    replace: "if (length === this.capacity - 1) {",
     reason:
       "At an index that equals its length, the array grows as it does with push().",
   },

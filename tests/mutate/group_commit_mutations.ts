@@ -89,7 +89,7 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A closed group commit takes nothing",
-      "if (this.#closed.signal.aborted) throw closedError();",
+      "if (this.#closed.signal.aborted) return Promise.reject(closedError());",
       "",
     ],
     [

@@ -15,18 +15,18 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "The row goes before the event",
-      "const { durable, instead } = await recorder.ended({\n",
-      "this.events.enqueue(last);\n    const { durable, instead } = await recorder.ended({\n",
+      "    live.recorder.ended(given,",
+      "    this.events.enqueue(last);\n    live.recorder.ended(given,",
     ],
     [
       "An ending that another instance logged counts",
-      "instead === undefined ? last : { ...instead, seq: last.seq }",
-      "last",
+      "        : { ...instead, seq: last.seq };\n",
+      "        : last;\n",
     ],
     [
       "Another's ending does not go back in number",
-      "instead === undefined ? last : { ...instead, seq: last.seq }",
-      "instead ?? last",
+      "        : { ...instead, seq: last.seq };\n",
+      "        : instead;\n",
     ],
     [
       "The numbers continue after the former attempt",
@@ -75,8 +75,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A run that ends before it begins waits for its beginning",
-      "    if (this.#phase === PENDING) {\n      try {\n        await begun;",
-      "    if (false) {\n      try {\n        await begun;",
+      "if (this.#phase !== PENDING) return this.#conclude",
+      "return this.#conclude",
     ],
     [
       "A run that was abandoned does not begin",
@@ -105,13 +105,13 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "The phase goes before the event",
-      "    this.events.enqueue(event);\n    this.events.close();\n    outcome",
-      "    this.events.close();\n    outcome",
+      "      this.events.enqueue(event);\n      this.events.close();\n",
+      "      this.events.close();\n",
     ],
     [
       "The broadcast closes after the ending",
-      "    this.events.enqueue(event);\n    this.events.close();\n",
-      "    this.events.enqueue(event);\n",
+      "      this.events.enqueue(event);\n      this.events.close();\n",
+      "      this.events.enqueue(event);\n",
     ],
     [
       "An abort writes a row if it shall",
@@ -137,8 +137,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A run is finished once everything is written",
-      "    recorder.whenIdle(() => {\n      this.#live = undefined;\n      this.#dependencies.onFinished(this);\n      live.onFinished?.();\n    });",
-      "    this.#live = undefined;\n    this.#dependencies.onFinished(this);\n    live.onFinished?.();",
+      "live.recorder.whenIdle(() => this.#finish(live));",
+      "this.#finish(live);",
     ],
   ]),
   ...mutationsOf("run/run.ts", ["run/run_events_test.ts"], [
@@ -225,33 +225,28 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
   ], [
     [
       "An ending that is written in time ends its deadline",
-      "      this.#endings.cancel(deadline);\n      resolve(isWritten);\n",
-      "      resolve(isWritten);\n",
+      "      if (!this.#endings.cancel(deadline)) return;\n",
+      "",
     ],
     [
       "The outcome says whether the ending is written",
-      "      resolve(isWritten);\n",
-      "      resolve(true);\n",
+      "this.#tell(isWritten && writesRow,",
+      "this.#tell(writesRow,",
     ],
     [
       "An ending that misses its deadline is not durable",
-      "      resolve(false);\n",
-      "      resolve(true);\n",
+      "this.#tell(false,",
+      "this.#tell(true,",
     ],
     [
       "An ending without a row is not durable",
-      "durable: written && writesRow",
-      "durable: written",
-    ],
-    [
-      "An ending that is not written is not durable",
-      "durable: written && writesRow",
-      "durable: writesRow",
+      "this.#tell(isWritten && writesRow,",
+      "this.#tell(isWritten,",
     ],
     [
       "A lost run has the ending of another",
-      "    if (!this.#lost) {\n",
-      "    if (true) {\n",
+      "    if (!this.#lost) return",
+      "    return",
     ],
     [
       "A lost run whose ending cannot be read is not durable",
@@ -362,7 +357,7 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
   ...mutationsOf("async/deadlines.ts", ["async/deadlines_test.ts"], [
     [
       "A deadline that has expired is not cancelled",
-      "    if (group[place] !== deadline) return;\n",
+      "    if (group[place] !== deadline) return false;\n",
       "",
     ],
     [

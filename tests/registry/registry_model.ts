@@ -48,6 +48,8 @@ export class RegistryModel {
   now = 0;
   /** The time of the registry's `clock`. */
   clock = 0;
+  /** The same when a run last finished, or at the last sweep. */
+  lastRead = 0;
   /** How many commands were run. */
   step = 0;
   /** The runs in memory by id: their newest attempts. */
@@ -77,7 +79,7 @@ export class RegistryModel {
       return { ...none, refusal: RegistryShutdownError };
     }
     const former = runId === undefined ? undefined : this.held.get(runId);
-    this.expire();
+    this.#forgetExpired();
     if (former !== undefined) {
       if (!former.finished) return { ...none, refusal: RunAlreadyActiveError };
       this.forget(former);
@@ -150,6 +152,7 @@ export class RegistryModel {
   /** Queues an attempt that is finished. */
   finish(attempt: AttemptModel): void {
     attempt.finished = true;
+    this.lastRead = this.clock;
     const { step, clock, options } = this;
     const expiresAt = clock + options.finishedRetention;
     this.#finished.push({ attempt, step, expiresAt });
@@ -157,8 +160,13 @@ export class RegistryModel {
 
   /** Drops the finished runs that have expired, and returns how many. */
   expire(): number {
+    this.lastRead = this.clock;
+    return this.#forgetExpired();
+  }
+
+  #forgetExpired(): number {
     const expired = this.#finished.filter(({ expiresAt }) =>
-      expiresAt <= this.clock
+      expiresAt <= this.lastRead
     );
     for (const { attempt } of expired) this.forget(attempt);
     return expired.length;

@@ -98,11 +98,15 @@ Deno.test("PipelineRunRegistry.sweep() ignores jumps of the wall clock", async (
   assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
 });
 
-Deno.test("PipelineRunRegistry evicts expired runs when others are registered", async () => {
+Deno.test("PipelineRunRegistry evicts runs that had expired when another finished, once one is registered", async () => {
   const { registry, clock } = openClocked(1_000);
   await using _registry = registry;
   await registry.registerInline(KNOWN, noop);
+  clock.now = 999;
+  await registry.registerInline(SPEC, noop);
   clock.now = 1_000;
+  await registry.registerInline(SPEC, noop);
+  assertEquals(registry.snapshotStatus(RUN_ID), { name: "Completed" });
   await registry.registerInline(SPEC, noop);
   assertEquals(registry.snapshotStatus(RUN_ID), undefined);
 });

@@ -62,12 +62,13 @@ function start(recorder: RunRecorder): void {
 }
 
 function complete(recorder: RunRecorder): Promise<RecordedEnding> {
-  return recorder.ended({
+  const ending = {
     failure: undefined,
     event: event("Completed"),
     result: undefined,
     writesRow: true,
-  });
+  };
+  return new Promise((resolve) => recorder.ended(ending, resolve));
 }
 
 const IDS = { newId: () => crypto.randomUUID() };

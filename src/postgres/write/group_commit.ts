@@ -122,7 +122,7 @@ export class GroupCommit<T> {
    * group commit is closed, or the time is over; in that case a group that is being
    * written may still write it.
    */
-  async add(item: T, options: GroupCommitItem): Promise<void> {
+  add(item: T, options: GroupCommitItem): Promise<void> {
     const {
       key,
       bytes,
@@ -130,12 +130,12 @@ export class GroupCommit<T> {
       droppable = timeout !== Infinity,
       patience = 0,
     } = options;
-    if (this.#closed.signal.aborted) throw closedError();
+    if (this.#closed.signal.aborted) return Promise.reject(closedError());
     const { maxQueuedBytes } = this.#options;
     if (droppable && this.#pendingBytes + bytes > maxQueuedBytes) {
-      throw new RepositoryError(
-        `Too much waits to be written: ${this.#pendingBytes} bytes`,
-      );
+      const message =
+        `Too much waits to be written: ${this.#pendingBytes} bytes`;
+      return Promise.reject(new RepositoryError(message));
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const entry: Entry<T> = {
@@ -156,7 +156,16 @@ export class GroupCommit<T> {
       this.#scheduled = true;
       setImmediate(this.#writePending);
     }
-    if (timeout === Infinity) return await promise;
+    return timeout === Infinity
+      ? promise
+      : this.#within(timeout, entry, promise);
+  }
+
+  async #within(
+    timeout: number,
+    entry: Entry<T>,
+    promise: Promise<void>,
+  ): Promise<void> {
     try {
       await deadline(promise, timeout);
     } catch (error) {
