@@ -103,5 +103,5 @@ export function arrayOf(texts: readonly string[]): string {
 
 function quoted(text: string | undefined): string {
   if (text === undefined) return "NULL";
-  return `"${/["\\]/.test(text) ? text.replace(/["\\]/g, "\\$&") : text}"`;
+  return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }

@@ -63,7 +63,7 @@ const EVENTS: Batch<EventValues> = {
   pipeline_run_id: ["uuid", ({ event }) => event.runId],
   seq: ["bigint", ({ event }) => event.seq],
   kind: ["text", ({ event }) => event.kind],
-  at: ["timestamptz", ({ event }) => event.at.toISOString()],
+  at: ["double precision", ({ event }) => event.at.getTime()],
   payload: ["text", ({ payload }) => payload],
   message: ["text", ({ event }) => failureIn(event)?.message],
   code: ["text", ({ event }) => failureIn(event)?.code],
@@ -312,6 +312,7 @@ function insertResults(): string {
 function insertEvents(events: string): string {
   const insert = insertInto("pipeline_run_events", {
     ...columns("events", EVENTS),
+    at: "to_timestamp(events.at / 1000)",
     payload: "events.payload::json",
     payload_length: "coalesce(octet_length(events.payload), 0)",
   });
