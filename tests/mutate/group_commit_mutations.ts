@@ -8,18 +8,23 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
   ], [
     [
       "Small groups gather while the database is busy",
-      "while (this.#writing < MAX_WRITING && !this.#rests()) {",
-      "while (this.#writing < MAX_WRITING) {",
+      "const rest = this.#pace.restWith(this.#pendingItems, now);",
+      "const rest = 0;",
     ],
     [
       "Writing goes on after a rest",
-      "if (rest > 0) this.#restTimer = setTimeout(this.#writePending, rest);",
-      "",
+      "rest > 0 ? rest : this.#nextUrgency() - now",
+      "rest > 0 ? Infinity : this.#nextUrgency() - now",
     ],
     [
-      "No rest outlives the group commit",
-      "clearTimeout(this.#restTimer);\n    for",
+      "No timer outlives the group commit",
+      "clearTimeout(this.#timer);\n    for",
       "for",
+    ],
+    [
+      "Nothing is pending once it is closed",
+      "    this.#pendingItems = 0;\n",
+      "",
     ],
     ["A new item is pending", "this.#pendingItems++;", ""],
     [
@@ -43,19 +48,24 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
       "const MAX_WRITING = 3;",
     ],
     [
-      "Patient items are in no second group",
-      "this.#writing > 0 && entries.every(({ urgentFrom }) => urgentFrom > now)",
-      "false",
-    ],
-    [
-      "Patient items are in an only group",
-      "this.#writing > 0 && entries.every(({ urgentFrom }) => urgentFrom > now)",
-      "entries.every(({ urgentFrom }) => urgentFrom > now)",
+      "Patient items wait",
+      "      if (entries.every(({ urgentFrom }) => urgentFrom > now)) continue;\n",
+      "",
     ],
     [
       "Patient items go with a later one of their key",
       "entries.every(({ urgentFrom }) => urgentFrom > now)",
       "entries[0].urgentFrom > now",
+    ],
+    [
+      "Patient items are written without being asked for",
+      "rest > 0 ? rest : this.#nextUrgency() - now",
+      "rest > 0 ? rest : Infinity",
+    ],
+    [
+      "What is being written does not say when to write",
+      "      if (!this.#busy.has(key)) return urgentFrom;\n",
+      "      return urgentFrom;\n",
     ],
     [
       "Patience ends",

@@ -121,53 +121,68 @@ Deno.test("GroupCommit writes two groups at a time, and no key in both", async (
   await trial.writeAll();
 });
 
-Deno.test("GroupCommit writes patient items at once if it writes nothing else", async () => {
+Deno.test("GroupCommit leaves patient items out, unless a later one of their key is not", async () => {
   const trial = new Trial();
-  trial.addPatient("a");
+  for (const key of ["a", "b", "c"]) trial.addPatient(key);
   await turn();
-  assertEquals(trial.keys, [["a"]]);
-  await trial.writeAll();
-});
-
-Deno.test("GroupCommit leaves patient items out of a second group, unless a later one of their key is not", async () => {
-  const trial = new Trial();
-  trial.add("a");
+  assertEquals(trial.keys, []);
+  trial.add("b");
   await turn();
-  for (const key of ["b", "c", "d"]) trial.addPatient(key);
-  await turn();
-  assertEquals(trial.keys, [["a"]]);
+  assertEquals(trial.keys, [["b", "b"]]);
   trial.add("c");
   await turn();
-  assertEquals(trial.keys, [["a"], ["c", "c"]]);
-  // The other group is a second one still, then there is none.
+  assertEquals(trial.keys, [["b", "b"], ["c", "c"]]);
   trial.writeOne();
   await turn();
   assertEquals(trial.keys, [["c", "c"]]);
-  trial.writeOne();
-  await turn();
-  assertEquals(trial.keys, [["b", "d"]]);
   await trial.writeAll();
 });
 
-Deno.test("GroupCommit writes a patient item in a second group once its patience is over", async () => {
+Deno.test("GroupCommit writes a patient item once its patience is over", async () => {
   using time = new FakeClock();
-  const settle = () => settleAt(time);
+  const trial = new Trial();
+  trial.addPatient("a");
+  await time.tickAsync(1);
+  trial.addPatient("b");
+  await time.tickAsync(PATIENCE - 2);
+  assertEquals(trial.keys, []);
+  await time.tickAsync(1);
+  assertEquals(trial.keys, [["a"]]);
+  await time.tickAsync(1);
+  assertEquals(trial.keys, [["a"], ["b"]]);
+  trial.writeOne();
+  trial.writeOne();
+  await settleAt(time);
+});
+
+Deno.test("GroupCommit writes a patient item beside a group that hangs, but not one of its keys", async () => {
+  using time = new FakeClock();
   const trial = new Trial();
   trial.add("a");
-  trial.add("b");
-  await settle();
-  trial.addPatient("c");
-  await time.tickAsync(PATIENCE - 1);
-  trial.add("d");
-  await settle();
-  assertEquals(trial.keys, [["a", "b"], ["d"]]);
-  await time.tickAsync(1);
+  await settleAt(time);
+  trial.addPatient("a");
+  await settleAt(time);
+  assertEquals(time.next(), false, "it waits for the group, not for a timer");
+  trial.addPatient("b");
+  await time.tickAsync(PATIENCE);
+  assertEquals(trial.keys, [["a"], ["b"]]);
   trial.writeOne();
-  await settle();
-  assertEquals(trial.keys, [["d"], ["c"]]);
+  await settleAt(time);
+  assertEquals(trial.keys, [["b"], ["a"]]);
   trial.writeOne();
   trial.writeOne();
-  await settle();
+  await settleAt(time);
+});
+
+Deno.test("GroupCommit.close() waits for patient items", async () => {
+  using time = new FakeClock();
+  const trial = new Trial();
+  const added = trial.addPatient("a");
+  const closed = trial.commit.close(1_000);
+  await time.tickAsync(PATIENCE);
+  trial.writeOne();
+  await added;
+  await closed;
 });
 
 Deno.test("GroupCommit gathers items for some time after groups that took long", async () => {
@@ -217,6 +232,28 @@ Deno.test("GroupCommit gathers items for some time after groups that took long",
   await settle();
   await closed;
   assertEquals(time.next(), false, "no timer is left");
+});
+
+Deno.test("GroupCommit.close() leaves no timer though a group takes long and more is pending", async () => {
+  using time = new FakeClock();
+  const trial = new Trial();
+  for (const duration of [1, 6, 6, 6]) {
+    trial.add("a");
+    await settleAt(time);
+    time.tick(duration);
+    trial.writeOne();
+    await settleAt(time);
+  }
+  trial.add("a").catch(() => {});
+  await settleAt(time);
+  trial.add("a").catch(() => {});
+  const closed = trial.commit.close(0);
+  await settleAt(time);
+  await closed;
+  time.tick(6);
+  trial.writeOne();
+  await settleAt(time);
+  assertEquals(time.next(), false);
 });
 
 Deno.test("GroupCommit keeps the order of each key, whatever fails", async () => {
