@@ -244,10 +244,10 @@
  *
  * | what                  | bound                                                            | after a flood                                     |
  * | --------------------- | ---------------------------------------------------------------- | ------------------------------------------------- |
- * | runs                  | `maxInMemoryRuns` (4,096), the memory repository as many         | 9 MB after 200,000 runs                           |
+ * | runs                  | `maxInMemoryRuns` (4,096), the memory repository as many         | 6 MB after 200,000 runs                           |
  * | events of a run       | `channelCapacity` (64), whatever their size                      |                                                   |
  * | subscribers           | a position each                                                  | 13 MB for 10,000 that do not read                 |
- * | unknown run ids       | `maxAwaitedSubscriptions` (100,000)                              | 165 MB for 200,000, half of them refused          |
+ * | unknown run ids       | `maxAwaitedSubscriptions` (100,000)                              | 183 MB for 200,000, half of them refused          |
  * | viewers over HTTP     | two events each, with a log 64 KiB more                          | 15 MB for 1,000 that do not read                  |
  * | what is to be written | `maxQueuedBytes` (64 MiB), as JSON and as it was published       | 145 MB after 1 GB of Yields, with Postgres silent |
  * | connections           | `max` (4) and one to listen, also while Postgres does not answer | 5 with `pipeline_runs` locked for 60 s            |

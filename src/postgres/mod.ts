@@ -139,8 +139,9 @@
  * A run without an id of yours is recorded up to 10 ms after it began, so that most
  * short ones begin and end in one statement, without a lease. Alone, a run of 2 ms
  * then takes Postgres a third of the time, and eight instances with eight such runs
- * each make 1.6 times as many. Give a run an id if other instances must know it at
- * once. The ids of runs and rows are UUIDs of version 7, so indexes grow at their
+ * each make 1.6 times as many. If the instance dies before, there is no trace of the
+ * run. Give a run an id if other instances must know it at once: it is claimed before
+ * it begins. The ids of runs and rows are UUIDs of version 7, so indexes grow at their
  * ends.
  *
  * One Postgres with 100 connections carries 20 busy instances with the default

@@ -24,7 +24,7 @@ export class RunTable<R extends TableRun> {
    * The finished runs, from `#head` on. With 100,000 held, an object for each place
    * in a linked list would cost a tenth of the throughput.
    */
-  readonly #queue: R[] = [];
+  readonly #queue: (R | undefined)[] = [];
   /** When each of them expires. */
   readonly #expiresAt: number[] = [];
   #head = 0;
@@ -32,7 +32,7 @@ export class RunTable<R extends TableRun> {
    * The clock when a run last finished, or at the last sweep. To read it for each new
    * run too would take 8 % of the throughput in memory.
    */
-  #now = -Infinity;
+  #now = 0;
   /** How many of them were replaced by a newer attempt. */
   #replaced = 0;
 
@@ -110,8 +110,9 @@ export class RunTable<R extends TableRun> {
   }
 
   #forgetExpired(): number {
+    const now = this.#now;
     let expired = 0;
-    while (this.#expiresAt[this.#head] <= this.#now) {
+    while (this.#expiresAt[this.#head] <= now) {
       if (this.#forgetHead()) expired++;
     }
     return expired;
@@ -126,7 +127,8 @@ export class RunTable<R extends TableRun> {
 
   /** Forgets the head of the queue, unless a newer attempt has replaced it. */
   #forgetHead(): boolean {
-    const run = this.#queue[this.#head++];
+    const run = this.#queue[this.#head]!;
+    this.#queue[this.#head++] = undefined; // It frees the memory of the run.
     const isHeld = this.#replaced === 0 || this.#runs.get(run.runId) === run;
     if (isHeld) this.#runs.delete(run.runId);
     else this.#replaced--;
@@ -141,7 +143,7 @@ export class RunTable<R extends TableRun> {
     if (dropped < MIN_DROPPED || dropped * 2 < length) return;
     let kept = 0;
     for (let place = this.#head; place < length; place++) {
-      const run = this.#queue[place];
+      const run = this.#queue[place]!;
       if (this.#replaced > 0 && this.#runs.get(run.runId) !== run) continue;
       this.#queue[kept] = run;
       this.#expiresAt[kept++] = this.#expiresAt[place];

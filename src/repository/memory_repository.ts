@@ -71,7 +71,7 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
   readonly #maxRuns: number;
   readonly #runs = new Map<string, StoredRun>();
   /** From `#head` on, the ended runs in the order of ending; some may have started again. */
-  readonly #ended: StoredRun[] = [];
+  readonly #ended: (StoredRun | undefined)[] = [];
   #head = 0;
   #written = 0;
   #lastTime = 0;
@@ -255,7 +255,8 @@ export class MemoryPipelineRunRepository implements PipelineRunRepository {
 
   #forgetOne(): void {
     while (this.#head < this.#ended.length) {
-      const run = this.#ended[this.#head++];
+      const run = this.#ended[this.#head]!;
+      this.#ended[this.#head++] = undefined; // It frees the memory of the run.
       if (this.#head * 2 >= this.#ended.length) {
         this.#ended.splice(0, this.#head);
         this.#head = 0;
