@@ -49,8 +49,13 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Patient items wait",
-      "      if (entries.every(({ urgentFrom }) => urgentFrom > now)) continue;\n",
-      "",
+      "if (!isSplit && entries.every(({ urgentFrom }) => urgentFrom > now)) {",
+      "if (false) {",
+    ],
+    [
+      "A large backlog waits for nothing",
+      "if (!isSplit && entries.every(({ urgentFrom }) => urgentFrom > now)) {",
+      "if (entries.every(({ urgentFrom }) => urgentFrom > now)) {",
     ],
     [
       "Patient items go with a later one of their key",

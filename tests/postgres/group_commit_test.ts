@@ -138,6 +138,17 @@ Deno.test("GroupCommit leaves patient items out, unless a later one of their key
   await trial.writeAll();
 });
 
+Deno.test("GroupCommit lets the first half of a large backlog wait for nothing", async () => {
+  const trial = new Trial();
+  for (let i = 0; i < 31; i++) trial.addPatient(`${i}`);
+  await turn();
+  assertEquals(trial.keys, []);
+  trial.addPatient("31");
+  await turn();
+  assertEquals(trial.keys.map(({ length }) => length), [16]);
+  await trial.writeAll();
+});
+
 Deno.test("GroupCommit writes a patient item once its patience is over", async () => {
   using time = new FakeClock();
   const trial = new Trial();

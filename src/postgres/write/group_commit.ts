@@ -58,7 +58,7 @@ export interface GroupCommitItem {
   droppable?: boolean;
   /**
    * How long it can wait for later items of its key, in milliseconds: so long it is in
-   * no group without one that cannot wait.
+   * no group without one that cannot wait, but for the first half of a large backlog.
    *
    * @default {0}
    */
@@ -82,9 +82,10 @@ const MIN_SPLIT_KEYS = 32;
  * prepared. When the database is busy, small groups gather longer; see {@linkcode Pace}.
  *
  * Patient items wait for later ones of their keys, so most short runs begin and end in
- * one statement. A run of 2 ms takes the server a third of the time if it is alone, and
- * half if it is one of 64; eight instances with eight such runs each make 1.6 times as
- * many.
+ * one statement. A run of 2 ms that is one of few takes the server a third of the time,
+ * and eight instances with eight such runs each make 1.6 times as many. The first half
+ * of a large backlog waits for nothing: one instance with 64 such runs makes 1.25 times
+ * as many if it writes their beginnings while they work.
  *
  * A group that failed for a transient reason is retried until it succeeds. A group
  * that can never succeed is halved until the item at fault stands alone; only that
@@ -253,7 +254,9 @@ export class GroupCommit<T> {
     for (const [key, entries] of this.#pending) {
       if (keysLeft === 0) break;
       if (this.#busy.has(key)) continue;
-      if (entries.every(({ urgentFrom }) => urgentFrom > now)) continue;
+      if (!isSplit && entries.every(({ urgentFrom }) => urgentFrom > now)) {
+        continue;
+      }
       const { length } = group;
       let taken = 0;
       for (const entry of entries) {
