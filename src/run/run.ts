@@ -382,8 +382,8 @@ export class Run implements LoggedRun, WatchedRun {
     const last = this.events.last(failure);
     const stored = storedResult(result, this.maxPayloadBytes);
     if (stored?.error !== undefined) this.#warnOfResult(stored);
-    const given = { failure, event: last, result: stored?.json, writesRow };
-    live.recorder.ended(given, ({ durable, instead }) => {
+    const toRecord = { failure, event: last, result: stored?.json, writesRow };
+    live.recorder.ended(toRecord, ({ durable, instead }) => {
       // The log may not have the last Yields that memory has: numbers do not go back.
       const event = instead === undefined
         ? last

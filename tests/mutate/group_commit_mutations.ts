@@ -49,12 +49,12 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "Patient items wait",
-      "if (!isSplit && entries.every(({ urgentFrom }) => urgentFrom > now)) {",
+      "if (!isLarge && entries.every(({ urgentFrom }) => urgentFrom > now)) {",
       "if (false) {",
     ],
     [
       "A large backlog waits for nothing",
-      "if (!isSplit && entries.every(({ urgentFrom }) => urgentFrom > now)) {",
+      "if (!isLarge && entries.every(({ urgentFrom }) => urgentFrom > now)) {",
       "if (entries.every(({ urgentFrom }) => urgentFrom > now)) {",
     ],
     [
@@ -79,13 +79,13 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "32 keys are split",
-      "const MIN_SPLIT_KEYS = 32;",
-      "const MIN_SPLIT_KEYS = 33;",
+      "const LARGE_BACKLOG = 32;",
+      "const LARGE_BACKLOG = 33;",
     ],
     [
       "31 keys are not split",
-      "const MIN_SPLIT_KEYS = 32;",
-      "const MIN_SPLIT_KEYS = 31;",
+      "const LARGE_BACKLOG = 32;",
+      "const LARGE_BACKLOG = 31;",
     ],
     [
       "Items that missed their time take no place in a half",
@@ -169,8 +169,8 @@ export const GROUP_COMMIT_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "A backlog is split only if nothing is being written",
-      "this.#writing === 0 && size >= MIN_SPLIT_KEYS",
-      "size >= MIN_SPLIT_KEYS",
+      "this.#writing === 0 && size >= LARGE_BACKLOG",
+      "size >= LARGE_BACKLOG",
     ],
     [
       "A backlog is split in halves",

@@ -15,8 +15,8 @@ export const RUN_MUTATIONS: readonly Mutation[] = [
     ],
     [
       "The row goes before the event",
-      "    live.recorder.ended(given,",
-      "    this.events.enqueue(last);\n    live.recorder.ended(given,",
+      "    live.recorder.ended(toRecord,",
+      "    this.events.enqueue(last);\n    live.recorder.ended(toRecord,",
     ],
     [
       "An ending that another instance logged counts",

@@ -79,6 +79,21 @@ class Trial {
   }
 }
 
+/** Writes an item in a group that takes so many milliseconds. */
+async function writeIn(
+  trial: Trial,
+  time: FakeClock,
+  duration: number,
+): Promise<void> {
+  const added = trial.add("a");
+  await settleAt(time);
+  while (trial.groups.length === 0 && time.next()) await settleAt(time);
+  time.tick(duration);
+  trial.writeOne();
+  await added;
+  await settleAt(time);
+}
+
 Deno.test("GroupCommit writes the items of one turn as one group, and a large backlog as two halves", async () => {
   const few = new Trial();
   for (let i = 0; i < 31; i++) few.add(`${i}`);
@@ -200,19 +215,10 @@ Deno.test("GroupCommit gathers items for some time after groups that took long",
   using time = new FakeClock();
   const settle = () => settleAt(time);
   const trial = new Trial();
-  const writeIn = async (duration: number) => {
-    const added = trial.add("a");
-    await settle();
-    while (trial.groups.length === 0 && time.next()) await settle();
-    time.tick(duration);
-    trial.writeOne();
-    await added;
-    await settle();
-  };
   const writeSlowly = async () => {
-    for (let i = 0; i < 4; i++) await writeIn(6);
+    for (let i = 0; i < 4; i++) await writeIn(trial, time, 6);
   };
-  await writeIn(1);
+  await writeIn(trial, time, 1);
   await writeSlowly();
   trial.add("b");
   await settle();
@@ -248,13 +254,7 @@ Deno.test("GroupCommit gathers items for some time after groups that took long",
 Deno.test("GroupCommit.close() leaves no timer though a group takes long and more is pending", async () => {
   using time = new FakeClock();
   const trial = new Trial();
-  for (const duration of [1, 6, 6, 6]) {
-    trial.add("a");
-    await settleAt(time);
-    time.tick(duration);
-    trial.writeOne();
-    await settleAt(time);
-  }
+  for (const duration of [1, 6, 6, 6]) await writeIn(trial, time, duration);
   trial.add("a").catch(() => {});
   await settleAt(time);
   trial.add("a").catch(() => {});

@@ -68,8 +68,8 @@ export interface GroupCommitItem {
 /** How many groups are written at once. */
 const MAX_WRITING = 2;
 
-/** The least number of keys for a backlog to be split. */
-const MIN_SPLIT_KEYS = 32;
+/** The least number of keys of a large backlog. */
+const LARGE_BACKLOG = 32;
 
 /**
  * Writes the items that gather while other groups are being written as the next
@@ -247,14 +247,14 @@ export class GroupCommit<T> {
   #nextGroup(now: number): Entry<T>[] {
     const { maxItems, maxBytes } = this.#options;
     const { size } = this.#pending;
-    const isSplit = this.#writing === 0 && size >= MIN_SPLIT_KEYS;
-    let keysLeft = isSplit ? Math.ceil(size / 2) : size;
+    const isLarge = this.#writing === 0 && size >= LARGE_BACKLOG;
+    let keysLeft = isLarge ? Math.ceil(size / 2) : size;
     const group: Entry<T>[] = [];
     let bytes = 0;
     for (const [key, entries] of this.#pending) {
       if (keysLeft === 0) break;
       if (this.#busy.has(key)) continue;
-      if (!isSplit && entries.every(({ urgentFrom }) => urgentFrom > now)) {
+      if (!isLarge && entries.every(({ urgentFrom }) => urgentFrom > now)) {
         continue;
       }
       const { length } = group;
